@@ -1,0 +1,5 @@
+"""`python -m localdiscord`."""
+
+from localdiscord.cli import main
+
+main()

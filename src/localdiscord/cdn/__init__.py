@@ -1,0 +1,1 @@
+"""Files behind signed links that expire, and the bucket that takes uploads."""

@@ -1,0 +1,1 @@
+"""The switches that make Discord misbehave on demand: one list of armed faults, whatever the place they strike."""

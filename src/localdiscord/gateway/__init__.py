@@ -1,0 +1,1 @@
+"""The websocket edge: frames, compression, heartbeats and the opcodes."""

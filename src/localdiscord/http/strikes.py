@@ -1,0 +1,68 @@
+"""The answers armed faults give in the place of the route's own."""
+
+from http import HTTPStatus
+
+from localdiscord.faults.model import (
+    Blocked,
+    Captcha,
+    Fail,
+    RateLimit,
+    RestDo,
+    Unauthorized,
+    VerificationRequired,
+)
+from localdiscord.http.call import Reply, encode
+from localdiscord.wire import errors
+from localdiscord.wire.errors import ApiError, RateLimited
+
+CLOUDFLARE = "cloudflare"
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
+#: Keys and values of the form Discord's challenges have; nothing in here could be solved.
+CHALLENGE = {
+    "captcha_key": ["captcha-required"],
+    "captcha_sitekey": "00000000-0000-0000-0000-000000000000",
+    "captcha_service": "hcaptcha",
+    "captcha_session_id": "localdiscord",
+    "captcha_rqdata": "localdiscord",
+    "captcha_rqtoken": "localdiscord",
+}
+
+
+def answer_instead(strike: RestDo) -> ApiError | Reply | None:
+    """Return what is answered before the call takes effect; None when the call is to be served."""
+    answer: ApiError | Reply | None = None
+    match strike:
+        case RateLimit(scope="cloudflare", retry_after=seconds, bare=bare):
+            answer = cloudflare(None if bare else seconds)
+        case RateLimit(scope=scope, retry_after=seconds):
+            answer = RateLimited(seconds, scope)
+        case Fail(when="before"):
+            answer = failure(strike)
+        case Captcha():
+            answer = Reply(400, encode(CHALLENGE))
+        case Unauthorized():
+            answer = errors.unauthorized()
+        case Blocked():
+            answer = errors.blocked()
+        case VerificationRequired():
+            answer = errors.verification_required()
+        case _:
+            pass
+    return answer
+
+
+def cloudflare(retry_after: float | None) -> Reply:
+    """Return a ban: text where JSON is expected, and no `Via`."""
+    headers = {"Via": "", "Server": "cloudflare"}
+    if retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(retry_after + 0.499)))
+    return Reply(429, b"error code: 1015", headers, "text/plain; charset=UTF-8")
+
+
+def failure(strike: Fail) -> Reply:
+    """Return a server error, as JSON or as the HTML of the edge in front of Discord."""
+    if strike.body == "html":
+        page = f"<html><head><title>{strike.status}</title></head><body>upstream error</body></html>"
+        return Reply(strike.status, page.encode(), content_type="text/html")
+    message = strike.message or f"{strike.status}: {PHRASES.get(strike.status, 'Server Error')}"
+    return Reply(strike.status, encode({"message": message, "code": strike.code}))

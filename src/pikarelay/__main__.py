@@ -1,0 +1,5 @@
+"""`python -m pikarelay`."""
+
+from pikarelay.cli import main
+
+main()

@@ -1,0 +1,100 @@
+"""The operations on accounts, and on the caller's own record. None of them needs a subscription."""
+
+from collections.abc import Mapping
+
+from pikarelay.api.bearer import bearer_token
+from pikarelay.api.exchange import Exchange, Reply
+from pikarelay.api.forms import FormRules, UploadSink, read_form
+from pikarelay.api.routing import Operation
+from pikarelay.contract.accounts import (
+    ACCOUNT_FIELDS,
+    CALLER_FIELDS,
+    account_body,
+    caller_body,
+    parse_account,
+    parse_reply_url,
+)
+from pikarelay.contract.bodies import encode
+from pikarelay.errors import MalformedBody
+from pikarelay.services.authenticate import Authenticator
+from pikarelay.services.configure_account import AccountOffice
+from pikarelay.services.configure_caller import CallerOffice
+
+_ACCOUNT_RULES = FormRules(fields=ACCOUNT_FIELDS)
+_CALLER_RULES = FormRules(fields=CALLER_FIELDS)
+
+
+class AccountOperations:
+    """Handlers for `/v1/pika/account` and `/v2/account`."""
+
+    def __init__(self, authenticator: Authenticator, accounts: AccountOffice, callers: CallerOffice) -> None:
+        self._authenticator = authenticator
+        self._accounts = accounts
+        self._callers = callers
+
+    def table(self) -> list[Operation]:
+        """Return what is served."""
+        one = "/v1/pika/account/{channel}"
+        return [
+            Operation(
+                method="GET",
+                path="/v1/pika/account",
+                handler=self.read_all,
+                summary="List configured accounts",
+            ),
+            Operation(method="GET", path=one, handler=self.read, summary="Read an account"),
+            Operation(method="POST", path=one, handler=self.configure, summary="Create or update an account"),
+            Operation(method="DELETE", path=one, handler=self.remove, summary="Delete an account"),
+            Operation(method="GET", path="/v2/account", handler=self.caller, summary="Read who you are"),
+            Operation(method="GET", path="/v1/account", handler=self.caller_v1, summary="Read who you are"),
+            Operation(
+                method="POST",
+                path="/v2/account",
+                handler=self.set_reply_url,
+                summary="Set the default callback address",
+            ),
+        ]
+
+    async def read_all(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        accounts = await self._accounts.read_all(caller)
+        return Reply(body=encode({account.channel: account_body(account) for account in accounts}))
+
+    async def read(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        account = await self._accounts.read(caller, exchange.parameters["channel"])
+        return Reply(body=encode(account_body(account)))
+
+    async def configure(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        texts = await self._texts(exchange, _ACCOUNT_RULES)
+        await self._accounts.configure(caller, parse_account(texts, exchange.parameters["channel"]))
+        return Reply(status=204)
+
+    async def remove(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        await self._accounts.remove(caller, exchange.parameters["channel"])
+        return Reply(status=204)
+
+    async def caller(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        return Reply(body=encode(caller_body(caller)))
+
+    async def caller_v1(self, exchange: Exchange) -> Reply:
+        """The older form, which had no default `replyUrl`."""
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        return Reply(body=encode(caller_body(caller, with_reply_url=False)))
+
+    async def set_reply_url(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        texts = await self._texts(exchange, _CALLER_RULES)
+        changed = await self._callers.configure(caller, parse_reply_url(texts))
+        return Reply(body=encode(caller_body(changed)))
+
+    async def _texts(self, exchange: Exchange, rules: FormRules) -> Mapping[str, str]:
+        form = await read_form(exchange.receive, exchange.scope["headers"], rules, _no_files)
+        return form.texts
+
+
+def _no_files(_media_type: str | None) -> UploadSink:
+    raise MalformedBody

@@ -1,0 +1,69 @@
+"""
+The ASGI application: finds the operation, runs it, and turns whatever comes of it into a reply.
+
+Every reply with a body has the type `application/json`, errors included: clients parse JSON on every status.
+"""
+
+import secrets
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from pikarelay.api.exchange import Exchange, Reply
+from pikarelay.api.routing import RouteTable
+from pikarelay.contract.bodies import encode, error_body
+from pikarelay.errors import ApiError, MethodNotAllowed
+
+_log = structlog.get_logger(__name__)
+
+_JSON = (b"content-type", b"application/json")
+
+
+class Api:
+    """Serves the operations of a route table."""
+
+    def __init__(self, routes: RouteTable) -> None:
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"only HTTP is served here, not {scope['type']}")
+        request_id = secrets.token_hex(8)
+        reply = await self._reply(Exchange(scope, receive), request_id)
+        try:
+            await _send(reply, request_id, send)
+        finally:
+            if reply.after is not None:
+                reply.after()
+
+    async def _reply(self, exchange: Exchange, request_id: str) -> Reply:
+        try:
+            return await self._routes.find(exchange)(exchange)
+        except ApiError as error:
+            _log.info(
+                "request.refused",
+                request_id=request_id,
+                path=exchange.path,
+                code=error.code,
+                error=error.message,
+            )
+            return _refusal(error)
+        except Exception:  # noqa: BLE001 - a defect of ours must still be answered in the contract's form
+            _log.exception("request.failed", request_id=request_id, path=exchange.path)
+            return _refusal(ApiError())
+
+
+def _refusal(error: ApiError) -> Reply:
+    headers: list[tuple[bytes, bytes]] = []
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
+    return Reply(status=error.code, body=encode(error_body(error)), headers=headers)
+
+
+async def _send(reply: Reply, request_id: str, send: Send) -> None:
+    body = reply.body or b""
+    headers = [(b"x-request-id", request_id.encode()), *reply.headers]
+    if reply.body is not None:
+        headers += [_JSON, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,51 @@
+"""One request and its reply, as handlers see them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.types import Receive, Scope
+
+
+class Reply(msgspec.Struct, kw_only=True):
+    """What a handler answers with."""
+
+    status: int = 200
+    #: JSON text; None sends no body and no type.
+    body: bytes | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    #: Called when the reply has left, or could not.
+    after: Callable[[], None] | None = None
+
+
+class Exchange:
+    """A request. Nothing of its body is read before a handler asks for it."""
+
+    __slots__ = ("_query", "parameters", "receive", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self.receive = receive
+        #: The path's parameters by name, once the route is found.
+        self.parameters: Mapping[str, str] = {}
+        self._query: dict[str, list[str]] | None = None
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    @property
+    def path(self) -> str:
+        return str(self.scope["path"])
+
+    def headers(self, name: bytes) -> list[bytes]:
+        """Return the values of a header, whose name is given in lower case."""
+        return [value for key, value in self.scope["headers"] if key == name]
+
+    def query(self, name: str) -> str | None:
+        """Return the first value of a query parameter; an empty one is there, and empty."""
+        if self._query is None:
+            text = self.scope["query_string"].decode("latin-1")
+            self._query = parse_qs(text, keep_blank_values=True, max_num_fields=64)
+        values = self._query.get(name)
+        return values[0] if values else None

@@ -1,0 +1,173 @@
+"""
+A request's body into a form: texts by field, uploaded files by field. Nothing else reads forms.
+
+Three dialects are understood: `multipart/form-data`, which is the contract's; `application/x-www-form-urlencoded`;
+and a flat JSON object. Everything is counted while it streams in, and the first byte too many ends the reading. A body
+is a form only when it is whole: its last boundary and its declared length must both be there, because a cut body
+that passes for a whole one would press a button that nobody asked for.
+
+Files never are in memory: each goes to a sink as it comes. Refusals are raised in the middle of a body, and what
+follows on that connection is then no request: `CloseUnread` closes it.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+
+from multipart import parse_options_header
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pikarelay.api.fields import (
+    INCOMPLETE,
+    MALFORMED,
+    Dialect,
+    Form,
+    FormRules,
+    OpenSink,
+    UploadSink,
+)
+from pikarelay.api.flat import json_form, urlencoded_form
+from pikarelay.api.multipart import Multipart
+from pikarelay.errors import MalformedBody
+
+__all__ = ["CloseUnread", "Form", "FormRules", "OpenSink", "UploadSink", "read_form"]
+
+#: As in ASGI's scope: names in lower case.
+Headers = Iterable[tuple[bytes, bytes]]
+#: Makes a deadline so many seconds from now: `asyncio.timeout`, or what a test puts in its place.
+Timer = Callable[[float], asyncio.Timeout]
+
+WRONG_TYPE = "Content-Type must be multipart/form-data, application/x-www-form-urlencoded or application/json"
+#: More digits than that is beyond every limit, and may be beyond `int`.
+_LENGTH_DIGITS = 15
+
+
+async def read_form(
+    receive: Receive, headers: Headers, rules: FormRules, open_sink: OpenSink, timer: Timer = asyncio.timeout
+) -> Form:
+    """
+    Read a whole body by ASGI's `receive`. `headers` are the request's.
+
+    Raises `MalformedBody` or `InvalidValue`, or what a sink raises. Then, as after a cancellation, no file is left.
+    """
+    body = _Body(receive, headers)
+    dialect = _dialect(body, rules, open_sink)
+    deadline = timer(rules.total_seconds)
+    try:
+        chunks = body.chunks(dialect.limit, dialect.too_large, rules.idle_seconds, timer)
+        async with deadline, aclosing(chunks):
+            async for chunk in chunks:
+                await dialect.feed(chunk)
+            await dialect.finish()
+    except BaseException as error:
+        await dialect.form.discard()
+        if isinstance(error, TimeoutError) and deadline.expired():
+            raise MalformedBody(INCOMPLETE) from None
+        raise
+    return dialect.form
+
+
+def _dialect(body: "_Body", rules: FormRules, open_sink: OpenSink) -> Dialect:
+    match body.media_type:
+        case "multipart/form-data":
+            return Multipart(body.boundary, rules, open_sink)
+        case "application/x-www-form-urlencoded":
+            return urlencoded_form(rules)
+        case "application/json":
+            return json_form(rules)
+        case _:
+            raise MalformedBody(WRONG_TYPE)
+
+
+class _Body:
+    """The bytes of a request's body as they come in, and what its headers say of them."""
+
+    def __init__(self, receive: Receive, headers: Headers) -> None:
+        self._receive = receive
+        self._headers = tuple(headers)
+        types = self._values(b"content-type")
+        kind, options = parse_options_header(types[0].decode("latin-1")) if len(types) == 1 else ("", {})
+        self.media_type: str = kind
+        self.boundary: str = options.get("boundary", "")
+
+    async def chunks(
+        self, limit: int, too_large: str, idle_seconds: float, timer: Timer
+    ) -> AsyncGenerator[bytes]:
+        """Yield the body, up to `limit` bytes, none later than `idle_seconds`. Ends only when it is whole."""
+        if self._values(b"content-encoding") not in ([], [b"identity"]):
+            raise MalformedBody("Content-Encoding is not supported")
+        length = self._length()
+        if length is not None and length > limit:
+            raise MalformedBody(too_large)
+        received, more = 0, True
+        while more:
+            chunk, more = await self._next(timer(idle_seconds))
+            received += len(chunk)
+            if received > limit:
+                raise MalformedBody(too_large)
+            if chunk:
+                yield chunk
+        if length is not None and received != length:
+            raise MalformedBody(INCOMPLETE)
+
+    async def _next(self, idle: asyncio.Timeout) -> tuple[bytes, bool]:
+        """Return the next bytes, and whether more will come. Raises when the client is gone, or silent."""
+        try:
+            async with idle:
+                message = await self._receive()
+        except TimeoutError:
+            raise MalformedBody(INCOMPLETE) from None
+        if message["type"] != "http.request":
+            raise MalformedBody(INCOMPLETE)
+        return message.get("body", b""), message.get("more_body", False)
+
+    def _length(self) -> int | None:
+        """Return the declared length. None when there is none: the body is then chunked, or empty."""
+        lengths = self._values(b"content-length")
+        if not lengths:
+            return None
+        if len(lengths) > 1 or not lengths[0].isdigit():
+            raise MalformedBody(MALFORMED)
+        return int(lengths[0][:_LENGTH_DIGITS])
+
+    def _values(self, name: bytes) -> list[bytes]:
+        return [value.strip() for found, value in self._headers if found == name]
+
+
+class CloseUnread:
+    """
+    ASGI middleware: an answer that leaves before its request's body was read to the end says `Connection: close`.
+
+    The server then closes the connection after the answer, rather than reading all of a refused upload only to find
+    where the next request begins.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope["headers"]):
+            await self._app(scope, receive, send)
+            return
+        is_read = False
+
+        async def watching() -> Message:
+            nonlocal is_read
+            message = await receive()
+            is_read = is_read or not message.get("more_body", False)
+            return message
+
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and not is_read:
+                kept = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"connection"]
+                message = {**message, "headers": [*kept, (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, watching, closing)
+
+
+def _has_body(headers: Headers) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+        for name, value in headers
+    )

@@ -1,0 +1,77 @@
+"""The HTTP server around the application: uvicorn, told to leave signals and start-up to us."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+#: How long requests may go on after a stop was asked for. A POST waits for the bot for ten seconds at most.
+_DRAIN_SECONDS = 12
+
+_BACKLOG = 2048
+
+
+class HttpServer:
+    """Serves one application on one socket, until told to stop."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        """Bind at once, so that a port in use is known before anything else starts. Raises OSError."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_DRAIN_SECONDS,
+            )
+        )
+
+    @property
+    def host(self) -> str:
+        """The address that it is bound to."""
+        return str(self._socket.getsockname()[0])
+
+    @property
+    def port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached on this machine."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+    async def serve(self, on_ready: Callable[[], None]) -> None:
+        """Answer requests until `stop`, then let those under way finish. `on_ready` is called once it answers."""
+        self._server.on_ready = on_ready
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Accept no more requests, and let `serve` return. A second call does not wait for those under way."""
+        self._server.force_exit = self._server.should_exit
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """Release the port when `serve` was never called."""
+        self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """Calls back when it is ready, and leaves signals to the process."""
+
+    on_ready: Callable[[], None] | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self.on_ready is not None:
+            self.on_ready()

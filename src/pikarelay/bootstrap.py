@@ -1,0 +1,245 @@
+"""
+The composition root: the only module that names concrete classes and puts them together.
+
+Nothing here decides anything. What needs a setting gets the few values it needs; what needs the outside gets a port.
+"""
+
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_address
+from typing import Protocol
+
+import aiohttp
+import msgspec
+
+from pikarelay import __version__
+from pikarelay.api.account_operations import AccountOperations
+from pikarelay.api.app import Api
+from pikarelay.api.forms import CloseUnread
+from pikarelay.api.operations import PikaOperations
+from pikarelay.api.routing import RouteTable
+from pikarelay.api.server import HttpServer
+from pikarelay.callbacks.addresses import AddressPolicy
+from pikarelay.callbacks.sender import HttpCallbackSender
+from pikarelay.discord.client.accounts import DiscordAccounts
+from pikarelay.jobs.messages import Sighting
+from pikarelay.jobs.secret import Secret
+from pikarelay.outbound import open_callback_session, open_origin_session
+from pikarelay.services.authenticate import Authenticator
+from pikarelay.services.board import Board
+from pikarelay.services.configure_account import AccountOffice
+from pikarelay.services.configure_caller import CallerOffice
+from pikarelay.services.deliver_callback import CallbackDelivery
+from pikarelay.services.expire_jobs import Deadlines, JobExpirer
+from pikarelay.services.issue_token import TokenOffice
+from pikarelay.services.observe_message import BotHabits, SightingObserver
+from pikarelay.services.ports import Identity
+from pikarelay.services.press_button import PressButton
+from pikarelay.services.read_history import HistoryReader
+from pikarelay.services.record_event import EventRecorder
+from pikarelay.services.run_command import RunCommand
+from pikarelay.services.send_press import PressSender
+from pikarelay.services.submit_job import Submission
+from pikarelay.settings import CallbackSettings, DiscordSettings, Settings
+from pikarelay.store.files import UploadFolder
+from pikarelay.store.migrations import migrate, schema_state, sqlite_url
+from pikarelay.store.sqlite import SqliteStore
+from pikarelay.store.vault import load_root_key
+from pikarelay.system import SystemClock, SystemIds
+from pikarelay.workers.callback_dispatcher import CallbackDispatcher
+from pikarelay.workers.gateway_listener import GatewayListener
+from pikarelay.workers.lifeline import Lifeline
+from pikarelay.workers.presser import Presser
+from pikarelay.workers.pruner import Pruner
+
+USER_AGENT = f"pikarelay/{__version__} (+https://github.com/pikarelay/pikarelay)"
+
+
+class Offices(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line works with, beside a server or without one."""
+
+    store: SqliteStore
+    tokens: TokenOffice
+    accounts: AccountOffice
+    callers: CallerOffice
+
+    @classmethod
+    def of(cls, store: SqliteStore, clock: SystemClock, ids: SystemIds) -> "Offices":
+        return cls(
+            store=store,
+            tokens=TokenOffice(store, clock, ids, secrets.token_bytes),
+            accounts=AccountOffice(store, clock),
+            callers=CallerOffice(store),
+        )
+
+
+def prepare_store(settings: Settings) -> None:
+    """Make the data folder and, on the very first start, the schema. An old schema is left to `migrate_store`."""
+    settings.store.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    url = sqlite_url(settings.store.database_path)
+    if schema_state(url).current is None:
+        migrate(url)
+
+
+def migrate_store(settings: Settings) -> str:
+    """Bring the database to the current schema, and say in a sentence what that took."""
+    settings.store.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    url = sqlite_url(settings.store.database_path)
+    before = schema_state(url)
+    migrate(url)
+    if before.is_current:
+        return f"The schema is current ({before.needed}); nothing to do."
+    return f"The schema went from {before.current or 'nothing'} to {before.needed}."
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[SqliteStore]:
+    """Open the configured store. Raises what `SqliteStore.open` and `load_root_key` raise."""
+    root_key = load_root_key(
+        settings.store.data_folder, file=settings.store.root_key_file, text=_revealed(settings.store.root_key)
+    )
+    async with SqliteStore.open(settings.store.database_path, root_key=root_key) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_offices(settings: Settings) -> AsyncIterator[Offices]:
+    """Open what administration needs, without a server."""
+    prepare_store(settings)
+    clock = SystemClock()
+    async with open_store(settings) as store:
+        yield Offices.of(store, clock, SystemIds(clock.now))
+
+
+class Worker(Protocol):
+    """What starts and stops with the server."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class Server:
+    """Everything that `pikarelay serve` runs, put together. Made by `open_server`."""
+
+    def __init__(self, http: HttpServer, workers: tuple[Worker, ...]) -> None:
+        self._http = http
+        self._workers = workers
+
+    @property
+    def url(self) -> str:
+        return self._http.url
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until `stop`. Workers start before the first request and stop after the last."""
+        try:
+            for worker in self._workers:
+                await worker.start()
+            await self._http.serve(on_ready)
+        finally:
+            for worker in reversed(self._workers):
+                await worker.stop()
+
+    def stop(self) -> None:
+        """Let `run` return, after the requests under way. A second call does not wait for them."""
+        self._http.stop()
+
+
+@asynccontextmanager
+async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices]]:
+    """Bind the port, open the store and the outbound sessions, and put the services together."""
+    prepare_store(settings)
+    clock, board = SystemClock(), Board()
+    ids = SystemIds(clock.now)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings))
+        uploads = UploadFolder(settings.store.data_folder / "uploads")
+        recorder = EventRecorder(store, board, clock, ids)
+        habits = BotHabits()
+        observer = SightingObserver(store, recorder, habits)
+
+        # Sightings come from sessions that the listener opens by way of the accounts, which hand them to the listener.
+        async def on_sighting(identity: Identity, sighting: Sighting) -> None:
+            await listener.on_sighting(identity, sighting)
+
+        discord = DiscordAccounts(
+            await stack.enter_async_context(discord_session(settings.discord)),
+            clock=clock,
+            on_sighting=on_sighting,
+            base_url=settings.discord.api_url,
+            gateway_url=settings.discord.gateway_url,
+            application_id=settings.discord.application_id,
+            application_name=settings.discord.application_name,
+            press_interval=settings.discord.press_interval,
+        )
+        history = HistoryReader(discord, observer)
+        listener = GatewayListener(store, discord, observer, history)
+        sender = PressSender(store, discord, recorder, board, clock, uploads)
+        presser = Presser(store, sender, habits, board, clock)
+        submission = Submission(store, board, clock, presser, settings.discord.answer_wait)
+        operations = PikaOperations(
+            store=store,
+            board=board,
+            authenticator=(authenticator := Authenticator(store, clock)),
+            press_button=PressButton(store, submission, clock, ids),
+            run_command=RunCommand(store, submission, clock, ids, random.random),
+            recorder=recorder,
+            open_sink=uploads.open_sink,
+        )
+        offices = Offices.of(store, clock, ids)
+        account_operations = AccountOperations(authenticator, offices.accounts, offices.callers)
+        api = Api(RouteTable([*operations.table(), *account_operations.table()]))
+        http = HttpServer(CloseUnread(api), settings.http.host, settings.http.port)
+        stack.callback(http.close)
+        callback_session = await stack.enter_async_context(_callback_session(settings.callbacks, http))
+        delivery = CallbackDelivery(
+            store,
+            HttpCallbackSender(callback_session, clock, total_seconds=settings.callbacks.total_seconds),
+            board,
+            clock,
+            settings.callbacks.schedule,
+            random.random,
+        )
+        deadlines = Deadlines(
+            first_message=settings.discord.first_message_within, whole_job=settings.discord.job_within
+        )
+        workers: tuple[Worker, ...] = (
+            discord,
+            listener,
+            presser,
+            CallbackDispatcher(store, delivery, board, clock),
+            Lifeline(JobExpirer(store, history, recorder, clock, deadlines), clock),
+            Pruner(store, clock, settings.store.keep_jobs),
+        )
+        yield Server(http, workers), offices
+
+
+def discord_session(settings: DiscordSettings) -> aiohttp.ClientSession:
+    """
+    Open the session that may reach Discord: the API's origin and, when that is Discord's own, the hosts it sends us to.
+
+    The Gateway's address and the upload bucket's come in Discord's answers. With another API (a local Discord), they are
+    on the same origin, or the operator names the Gateway.
+    """
+    origins = [settings.api_url]
+    if settings.gateway_url is not None:
+        origins.append(settings.gateway_url)
+    if settings.is_discord_itself:
+        origins += ["wss://*.discord.gg", "https://discord-attachments-uploads-prd.storage.googleapis.com"]
+    return open_origin_session(origins, user_agent=USER_AGENT)
+
+
+def _callback_session(settings: CallbackSettings, http: HttpServer) -> aiohttp.ClientSession:
+    """Open the session that may reach callers' servers, and never this one."""
+    policy = AddressPolicy(
+        exceptions=settings.allow_networks,
+        nat64=settings.nat64,
+        own=frozenset({(ip_address(http.host), http.port)}),
+    )
+    return open_callback_session(policy, user_agent=USER_AGENT, connect_seconds=settings.connect_seconds)
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()

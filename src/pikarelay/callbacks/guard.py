@@ -1,0 +1,124 @@
+"""
+The address policy, put where every outbound connection has to pass: name resolution and the making of sockets.
+
+The resolver refuses a name as soon as one of its addresses is closed: a mixed answer is an attack, not a choice. The
+socket factory judges the very address that is about to be dialled, whichever way it came there: aiohttp hands literal
+addresses to it without asking any resolver, and a name may resolve differently from one moment to the next.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from pikarelay.callbacks.addresses import AddressPolicy
+
+#: As `socket.getaddrinfo`.
+Lookup = Callable[..., list[tuple[Any, ...]]]
+AddressInfo = tuple[Any, ...]
+
+#: A lookup that hangs keeps its thread, not anybody else's.
+_LOOKUP_THREADS = 16
+
+
+class AddressRefused(OSError):
+    """target address is not public"""
+
+    # An OSError, because that is what aiohttp carries through from a socket factory and a resolver. The text names
+    # neither the address nor the port: callers must not learn what is inside.
+    def __init__(self) -> None:
+        super().__init__("target address is not public")
+
+
+@dataclass(slots=True)
+class Dialled:
+    """The last address a request went for. None until one was allowed."""
+
+    address: str | None = None
+
+
+#: Where the request that runs in this context wants to have noted what it dials.
+dialled: ContextVar[Dialled | None] = ContextVar("dialled", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedSockets:
+    """A socket factory for aiohttp that makes no socket for an address the policy closes."""
+
+    policy: AddressPolicy
+
+    def __call__(self, info: AddressInfo) -> socket.socket:
+        family, kind, protocol, _, address = info
+        # The fourth item of an IPv6 address is its zone; a zoned address is never public.
+        zone = address[3] if family == socket.AF_INET6 and len(address) > 3 else 0
+        if zone or not self.policy.allows(address[0], address[1]):
+            raise AddressRefused
+        note = dialled.get()
+        if note is not None:
+            note.address = address[0]
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        return made
+
+
+class GuardedResolver(AbstractResolver):
+    """
+    Resolves names in threads of its own, within a deadline, and refuses a name with any closed address.
+
+    `lookup` is `socket.getaddrinfo`, or stands in for it.
+    """
+
+    def __init__(
+        self, policy: AddressPolicy, *, timeout_seconds: float, lookup: Lookup = socket.getaddrinfo
+    ) -> None:
+        self._policy = policy
+        self._timeout_seconds = timeout_seconds
+        self._lookup = lookup
+        self._threads = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="callback-dns")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the name's addresses. Raises `AddressRefused`, or OSError when there is no answer in time."""
+        loop = asyncio.get_running_loop()
+        asked = loop.run_in_executor(self._threads, self._ask, host, port, family)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                answers = await asked
+        except TimeoutError:
+            raise OSError(f"no answer within {self._timeout_seconds:g} s") from None
+        except UnicodeError as error:
+            raise OSError("not a host name") from error
+        if not answers:
+            raise OSError("no address")
+        if not all(self._policy.allows(address, port) for _, _, address in answers):
+            raise AddressRefused
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=found_family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for found_family, protocol, address in answers
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, host: str, port: int, family: socket.AddressFamily) -> list[tuple[int, int, str]]:
+        found = self._lookup(host, port, type=socket.SOCK_STREAM, family=family)
+        return [(version, protocol, _written(address)) for version, _, protocol, _, address in found]
+
+
+def _written(address: tuple[Any, ...]) -> str:
+    """Return an address with its zone, which getaddrinfo keeps apart, so that the policy sees it."""
+    zone = address[3] if len(address) > 3 else 0
+    return f"{address[0]}%{zone}" if zone and "%" not in address[0] else str(address[0])

@@ -1,0 +1,140 @@
+"""
+One POST to one receiver, and what became of it, as a value.
+
+What it sends: the stored bytes, a `Content-Length` (one official receiver reads exactly that and dies without it),
+and three headers of its own: who we are, and the id and time of Standard Webhooks, whose id is the same on every try
+so that receivers can drop duplicates. What it refuses: redirects, closed addresses, compressed answers, and to wait
+longer than the whole call may take.
+"""
+
+import asyncio
+import ssl
+from datetime import timedelta
+
+import aiohttp
+from yarl import URL
+
+from pikarelay.callbacks.addresses import is_open_port
+from pikarelay.callbacks.guard import AddressRefused, Dialled, dialled
+from pikarelay.callbacks.retry_after import parse_retry_after
+from pikarelay.services.ports import Callback, Clock, Delivery
+
+#: The most that is read of an answer.
+ANSWER_LIMIT = 64 * 1024
+TOTAL_SECONDS = 60.0
+
+
+class HttpCallbackSender:
+    """
+    The `CallbackSender` over HTTP.
+
+    `session` must be a guarded one (`pikarelay.outbound.open_callback_session`): connect and DNS deadlines, address
+    checks, TLS verification and the `User-Agent` are its own. The caller closes it.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, clock: Clock, *, total_seconds: float = TOTAL_SECONDS
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._total_seconds = total_seconds
+
+    async def send(self, callback: Callback) -> Delivery:
+        """
+        POST the stored bytes once. A 2xx delivers, once the answer has ended or grown beyond what is read.
+
+        An answer still dripping at the deadline is a `timeout`, whatever its status: a receiver that hangs may have
+        lost the callback, and one callback twice is harmless where none leaves a caller waiting for ever.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        note = Dialled()
+        mark = dialled.set(note)
+        try:
+            status, error, hint = await self._attempt(callback)
+        finally:
+            dialled.reset(mark)
+        return Delivery(
+            status=status,
+            error=error,
+            retry_after=None if error is None else parse_retry_after(hint, self._clock.now()),
+            address=note.address,
+            duration=timedelta(seconds=loop.time() - began),
+        )
+
+    async def _attempt(self, callback: Callback) -> tuple[int | None, str | None, str | None]:
+        """Return the status, the error and the Retry-After, each None when there is none."""
+        url = _target(callback.url)
+        if url is None:
+            return None, "blocked", None
+        status: int | None = None
+        hint: str | None = None
+        try:
+            async with (
+                asyncio.timeout(self._total_seconds),
+                self._session.post(
+                    url, data=callback.body, headers=self._headers(callback), allow_redirects=False
+                ) as answer,
+            ):
+                status, hint = answer.status, answer.headers.get("Retry-After")
+                await _read_some(answer)
+                answer.close()
+        except aiohttp.ClientPayloadError:
+            # The answer broke off, but its status had come: the receiver has spoken. Servers that miscount the length
+            # of their "ok" would otherwise get every callback ten times.
+            pass
+        # RuntimeError is what uvloop raises for some sockets that die while they connect.
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            return status, classify(error), hint
+        return status, _judge(status), hint
+
+    def _headers(self, callback: Callback) -> dict[str, str]:
+        return {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "webhook-id": callback.callback_id,
+            "webhook-timestamp": str(int(self._clock.now().timestamp())),
+        }
+
+
+def classify(error: Exception) -> str:
+    """Return the one word for what went wrong, as in `CallbackAttempt.error`."""
+    match error:
+        case aiohttp.ClientConnectorError(os_error=AddressRefused()) | aiohttp.InvalidURL():
+            return "blocked"
+        case aiohttp.ClientConnectorDNSError():
+            return "dns"
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return "tls"
+        # Not a `timeout`: nothing reached the receiver, so nothing there can still be at work on it.
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
+            return "connect"
+        case TimeoutError():
+            return "timeout"
+        case _:
+            return "protocol"
+
+
+def _judge(status: int | None) -> str | None:
+    if status is None:
+        return "protocol"
+    return None if 200 <= status <= 299 else f"http_{status}"
+
+
+def _target(text: str) -> URL | None:
+    """Return the URL to dial. None when it is none that may be dialled, wherever it leads."""
+    try:
+        url = URL(text)
+    except ValueError:
+        return None
+    is_plain = url.user is None and url.password is None and bool(url.host)
+    return url if is_plain and url.scheme in {"http", "https"} and is_open_port(url.port or 0) else None
+
+
+async def _read_some(answer: aiohttp.ClientResponse) -> None:
+    left = ANSWER_LIMIT
+    while left > 0:
+        chunk = await answer.content.read(left)
+        if not chunk:
+            return
+        left -= len(chunk)

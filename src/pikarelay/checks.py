@@ -1,0 +1,117 @@
+"""
+What `pikarelay check` looks at, in the order in which things have to be right. Floor 4.
+
+Every finding is a sentence on what is the case, and where that is not good, one on what to do. Nothing is changed, and an
+account's token is shown to Discord once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import msgspec
+
+from pikarelay.bootstrap import discord_session, open_store
+from pikarelay.errors import Unavailable
+from pikarelay.jobs.job import Account
+from pikarelay.settings import Settings
+from pikarelay.store.migrations import SchemaOutdated, schema_state, sqlite_url
+from pikarelay.store.vault import KeyUnusable, Unsealable, WrongKey
+
+_PATIENCE = aiohttp.ClientTimeout(total=10)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    is_good: bool
+    text: str
+    #: What to do. Empty when all is good.
+    advice: str = ""
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at everything that can be looked at without changing it."""
+    findings = [Finding(True, "The settings can be used.")]
+    async with discord_session(settings.discord) as session:
+        findings.append(await _discord(settings, session))
+        findings += [finding async for finding in _store(settings, session)]
+    return findings
+
+
+async def _discord(settings: Settings, session: aiohttp.ClientSession) -> Finding:
+    url = f"{settings.discord.api_url}/gateway"
+    try:
+        async with session.get(url, timeout=_PATIENCE, allow_redirects=False) as answer:
+            if answer.status == 200:
+                return Finding(True, f"Discord answers at {settings.discord.api_url}.")
+            said = f"it answers HTTP status {answer.status}"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        said = str(error) or type(error).__name__
+    return Finding(
+        False,
+        f"Discord does not answer at {settings.discord.api_url}: {said}.",
+        "Check the network and discord.api_url; a local Discord is started with `localdiscord serve`.",
+    )
+
+
+async def _store(settings: Settings, session: aiohttp.ClientSession) -> AsyncIterator[Finding]:
+    path = settings.store.database_path
+    if not path.exists():
+        yield Finding(
+            False, f"There is no database at {path}.", "`pikarelay serve` or `pikarelay migrate` makes it."
+        )
+        return
+    state = schema_state(sqlite_url(path))
+    if not state.is_current:
+        yield Finding(False, str(SchemaOutdated(state)), "Stop the server, then run `pikarelay migrate`.")
+        return
+    yield Finding(True, f"The database {path} has the schema that this version needs.")
+    try:
+        async with open_store(settings) as store:
+            tokens = [token for token in await store.api_tokens() if token.revoked is None]
+            accounts = await store.accounts()
+    except (KeyUnusable, WrongKey) as error:
+        yield Finding(False, str(error), "Put back the root key that the database was made with.")
+        return
+    except Unsealable as error:
+        yield Finding(False, f"A stored token cannot be read: {error}.", "Set that account up again.")
+        return
+    except Unavailable:
+        yield Finding(False, f"The database {path} cannot be opened.", "Check its owner, mode and disk.")
+        return
+    yield Finding(True, "The root key opens the database.")
+    yield _tokens(len(tokens))
+    if not accounts:
+        yield Finding(True, "No account is set up: requests have to bring discord and channel themselves.")
+    for finding in await asyncio.gather(*(_account(settings, session, account) for account in accounts)):
+        yield finding
+
+
+def _tokens(count: int) -> Finding:
+    if count:
+        return Finding(True, f"{count} API {'token is' if count == 1 else 'tokens are'} valid.")
+    return Finding(False, "No API token is valid.", "`pikarelay token issue` makes one.")
+
+
+async def _account(settings: Settings, session: aiohttp.ClientSession, account: Account) -> Finding:
+    name = f"The account of channel {account.channel} ({account.discord_token.masked})"
+    headers = {"Authorization": account.discord_token.reveal()}
+    url = f"{settings.discord.api_url}/channels/{account.channel}/messages?limit=1"
+    try:
+        async with session.get(url, headers=headers, timeout=_PATIENCE, allow_redirects=False) as answer:
+            status = answer.status
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Finding(False, f"{name} could not be checked: {str(error) or type(error).__name__}.")
+    if status == 200:
+        return Finding(True, f"{name} can read its channel.")
+    advice = {
+        401: f"Its Discord token is not valid: `pikarelay account set {account.channel}` with a new one.",
+        403: "It may not read the channel, or Discord wants a person to log in with the official client.",
+        404: "The channel does not exist, or is not its own.",
+    }
+    return Finding(
+        False,
+        f"{name} cannot read its channel: HTTP status {status}.",
+        advice.get(status, "Try again later."),
+    )

@@ -1,0 +1,1 @@
+"""Discord: its dialect in `wire` (pure), its sockets in `client`."""

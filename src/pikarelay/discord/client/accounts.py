@@ -1,0 +1,233 @@
+"""
+All Discord accounts of this process: the `Discord` port.
+
+An account is a token. Its Gateway session opens when somebody first asks for it, and stays. A token that Discord
+refuses is remembered as such, and Discord is not asked again.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from pikarelay.discord.client.account import DiscordAccount, Setup
+from pikarelay.discord.client.gateway import OnSighting
+from pikarelay.discord.client.transport import TIMEOUT, Transport
+from pikarelay.discord.client.uploads import Uploads
+from pikarelay.discord.wire import payloads
+from pikarelay.discord.wire.bot_messages import Pattern, Prose
+from pikarelay.discord.wire.payloads import WireError
+from pikarelay.discord.wire.session import IdentifyPace, SessionState
+from pikarelay.errors import DiscordUnavailable
+from pikarelay.jobs.messages import BotMessage
+from pikarelay.jobs.secret import Secret
+from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity
+
+BASE_URL: Final = "https://discord.com/api/v9"
+API_VERSION: Final = 9
+
+
+class Link(StrEnum):
+    """Whether an account's Gateway session is there."""
+
+    OFFLINE = "offline"
+    CONNECTING = "connecting"
+    LIVE = "live"
+
+
+class AccountState(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as an operator may see it: never its token."""
+
+    #: The token, masked.
+    account: str
+    #: None until its first session began.
+    user_id: str | None
+    link: Link
+    #: `good`, `paused`, `blocked`, `captcha`, `token_invalid` or `gateway_refused`.
+    standing: str
+    #: What a person has to know or do. Empty while the standing is good.
+    reason: str
+    #: When a pause ends by itself. None otherwise.
+    until: datetime | None
+    channels: tuple[str, ...]
+
+
+class DiscordAccounts:
+    """The adapter of the port `Discord`. Sightings of one account come in order, one at a time."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        *,
+        clock: Clock,
+        on_sighting: OnSighting,
+        base_url: str = BASE_URL,
+        gateway_url: str | None = None,
+        application_id: str | None = None,
+        application_name: str = "Pika",
+        press_interval: timedelta = timedelta(seconds=1.5),
+        live_timeout: timedelta = timedelta(seconds=8),
+        intents: int | None = None,
+        patterns: Iterable[Pattern] = (),
+        resume: Mapping[Secret, SessionState] = MappingProxyType({}),
+        jitter: Callable[[], float] = random.random,
+        timeout: aiohttp.ClientTimeout = TIMEOUT,
+    ) -> None:
+        """
+        Take what is shared; `http` stays the caller's to close.
+
+        `gateway_url` None: ask Discord. `application_id` None: go by `application_name`. `intents` None: send none,
+        as user clients do. `resume` holds what `session_states` returned, perhaps in another process.
+        """
+        self._clock = clock
+        self._gateway_url = gateway_url
+        self._transport = Transport(http, base_url, now=clock.now, timeout=timeout)
+        self._finding_url = asyncio.Lock()
+        self._accounts: dict[Secret, DiscordAccount] = {}
+        #: By the user that the token's first part names.
+        self._identify_paces: dict[str, IdentifyPace] = {}
+        self._is_stopped = False
+        self._resume = resume
+        self._setup = Setup(
+            http=http,
+            transport=self._transport,
+            uploads=Uploads(http),
+            clock=clock,
+            jitter=jitter,
+            prose=Prose(patterns),
+            find_url=self._find_url,
+            on_sighting=on_sighting,
+            application_id=application_id,
+            application_name=application_name,
+            press_interval=press_interval,
+            live_timeout=live_timeout,
+            api_version=API_VERSION,
+            intents=intents,
+        )
+
+    async def start(self) -> None:
+        """Allow sessions to open. None opens before it is asked for."""
+        self._is_stopped = False
+
+    async def stop(self) -> None:
+        """Close all sessions so that Discord keeps them resumable."""
+        self._is_stopped = True
+        await asyncio.gather(*(account.stop() for account in self._accounts.values()))
+        self._accounts.clear()
+
+    # The port
+
+    async def identify(self, token: Secret, channel: str) -> Identity:
+        return await self._account(token).identify(channel)
+
+    def turn(self, token: Secret) -> AbstractAsyncContextManager[None]:
+        return self._account(token).turn()
+
+    async def press_button(self, token: Secret, press: ButtonPress) -> None:
+        await self._account(token).press_button(press)
+
+    async def find_command(
+        self, token: Secret, channel: str, name: str, *, fresh: bool = False
+    ) -> Command | None:
+        listed = await self._account(token).find_command(channel, name, fresh=fresh)
+        if listed is None:
+            return None
+        return Command(
+            name=listed.name,
+            command_id=listed.command_id,
+            version=listed.version,
+            application_id=listed.application_id,
+            bot_id=listed.bot_id,
+            guild_id=listed.guild_id,
+            options=listed.options,
+        )
+
+    async def run_command(self, token: Secret, run: CommandRun) -> None:
+        await self._account(token).run_command(run)
+
+    async def read_message(self, token: Secret, channel: str, message_id: str) -> BotMessage | None:
+        return await self._account(token).read_message(channel, message_id)
+
+    async def read_history(self, token: Secret, channel: str, after: str) -> tuple[BotMessage, ...]:
+        return await self._account(token).read_history(channel, after)
+
+    def server_time(self) -> datetime:
+        return self._clock.now() + self._transport.clock.offset
+
+    # For operators
+
+    def states(self) -> tuple[AccountState, ...]:
+        """Return how every account stands that was asked for since the start."""
+        return tuple(self._state(token, account) for token, account in self._accounts.items())
+
+    def release(self, token: Secret) -> None:
+        """Use an account again that Discord had refused, because a person has taken care of it."""
+        if token in self._accounts:
+            self._accounts[token].release()
+
+    async def forget(self, token: Secret) -> None:
+        """Close an account's session and forget all about it."""
+        account = self._accounts.pop(token, None)
+        if account is not None:
+            await account.stop()
+
+    def session_states(self) -> dict[Secret, SessionState]:
+        """Return what each live session could be resumed with, by another process too."""
+        return {
+            token: state
+            for token, account in self._accounts.items()
+            if (state := account.gateway.state) is not None
+        }
+
+    # Inside
+
+    def _account(self, token: Secret) -> DiscordAccount:
+        if self._is_stopped:
+            raise DiscordUnavailable("This server is shutting down", may_have_happened=False)
+        if token not in self._accounts:
+            pace = self._identify_paces.setdefault(_user_part(token), IdentifyPace())
+            self._accounts[token] = DiscordAccount(token, self._setup, pace, self._resume.get(token))
+        return self._accounts[token]
+
+    async def _find_url(self) -> str:
+        async with self._finding_url:
+            if self._gateway_url is None:
+                answer = await self._transport.send("GET", "/gateway")
+                self._transport.count(answer, None)
+                if answer.status != 200:
+                    raise DiscordUnavailable(
+                        f"Discord answered HTTP status {answer.status}",
+                        may_have_happened=False,
+                        status=answer.status,
+                    )
+                try:
+                    self._gateway_url = payloads.read("gateway", answer.body, payloads.GatewayAddress).url
+                except WireError as error:
+                    raise DiscordUnavailable(str(error), may_have_happened=False) from None
+            return self._gateway_url
+
+    def _state(self, token: Secret, account: DiscordAccount) -> AccountState:
+        standing = account.standing
+        gateway = account.gateway
+        link = Link.CONNECTING if gateway.is_running else Link.OFFLINE
+        return AccountState(
+            account=token.masked,
+            user_id=gateway.user_id,
+            link=link if gateway.live is None else Link.LIVE,
+            standing=standing.standing.value,
+            reason=standing.reason,
+            until=standing.until,
+            channels=tuple(sorted(account.watched)),
+        )
+
+
+def _user_part(token: Secret) -> str:
+    """Return what two tokens of one user have in common: the part before the first dot is the user's id, encoded."""
+    return token.reveal().partition(".")[0]

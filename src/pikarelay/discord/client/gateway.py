@@ -1,0 +1,319 @@
+"""
+One account's Gateway connection: reads, writes and a timer around the session machine, for as long as it wants.
+
+What Discord dispatches is handed over in order by a task of its own, so that a slow receiver delays neither heartbeats nor
+the reading of their answers.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import aiohttp
+import structlog
+
+from pikarelay.discord.client.transport import USER_AGENT
+from pikarelay.discord.wire import closecodes
+from pikarelay.discord.wire.dispatches import DispatchReader, Ignored
+from pikarelay.discord.wire.inflate import Inflater
+from pikarelay.discord.wire.payloads import WireError
+from pikarelay.discord.wire.session import (
+    Attempt,
+    Began,
+    Dispatched,
+    Gap,
+    GatewaySession,
+    IdentifyPace,
+    Resumed,
+    SessionEvent,
+    SessionState,
+    Stopped,
+)
+from pikarelay.errors import DiscordUnavailable
+from pikarelay.jobs.messages import FeedInterrupted, Sighting
+from pikarelay.jobs.secret import Secret
+from pikarelay.services.ports import Identity
+
+CONNECT_SECONDS: Final = 15.0
+#: How long the other side has to answer our closing.
+CLOSE_TIMEOUT: Final = aiohttp.ClientWSTimeout(ws_close=2.0)
+#: Of one frame, before inflating.
+LARGEST_FRAME: Final = 16 * 1024 * 1024
+#: Between tries to learn the Gateway's address.
+ADDRESS_RETRY_SECONDS: Final = 5.0
+#: How long the receiver may take over what is left, when stopping.
+DELIVERY_SECONDS: Final = 5.0
+
+OnSighting = Callable[[Identity, Sighting], Awaitable[None]]
+
+log = structlog.get_logger()
+
+
+class Live(NamedTuple):
+    """A live session, as an interaction needs it."""
+
+    user_id: str
+    session_id: str
+
+
+class Gateway:
+    """Keeps one account's session alive from `start` to `stop`."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        token: Secret,
+        *,
+        find_url: Callable[[], Awaitable[str]],
+        reader: DispatchReader,
+        on_sighting: OnSighting,
+        on_stopped: Callable[[Stopped], None],
+        jitter: Callable[[], float],
+        version: int = 9,
+        intents: int | None = None,
+        state: SessionState | None = None,
+        identify_pace: IdentifyPace,
+    ) -> None:
+        """
+        `find_url` returns the Gateway's address, and may fail. `state` is a session to go on with. `identify_pace` is
+        shared by the sessions of one Discord user.
+        """
+        self._http = http
+        self._find_url = find_url
+        self._reader = reader
+        self._on_sighting = on_sighting
+        self._on_stopped = on_stopped
+        self._jitter = jitter
+        self._log = log.bind(account=token.masked)
+        self._token = token
+        self._version = version
+        self._intents = intents
+        self._state = state
+        self._identify_pace = identify_pace
+        self._has_begun = state is not None
+        self._session: GatewaySession | None = None
+        self._private_channels: frozenset[str] = frozenset()
+        self._guild_ids: set[str] = set()
+        self._live = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._sightings: asyncio.Queue[Sighting | None] = asyncio.Queue()
+        self._running: asyncio.Task[None] | None = None
+        self._delivering: asyncio.Task[None] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is connected or trying to be."""
+        return self._running is not None and not self._running.done()
+
+    @property
+    def live(self) -> Live | None:
+        """The live session. None while there is none."""
+        session = self._session
+        if session is None or session.user_id is None or session.session_id is None:
+            return None
+        return Live(session.user_id, session.session_id)
+
+    @property
+    def user_id(self) -> str | None:
+        """Whose account it is. None before the first READY."""
+        return self._session.user_id if self._session else None
+
+    @property
+    def state(self) -> SessionState | None:
+        """What a session, also another process's, could be resumed with."""
+        return self._session.state if self._session else self._state
+
+    def is_private(self, channel: str) -> bool:
+        """Whether READY named it as a direct-message channel."""
+        return channel in self._private_channels
+
+    def start(self) -> None:
+        self._live.clear()
+        self._running = asyncio.create_task(self._run())
+        self._delivering = asyncio.create_task(self._deliver())
+
+    async def stop(self) -> None:
+        """Close the connection so that Discord keeps the session for a while; hand over what was received."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+            self._running = None
+        if self._delivering is not None:
+            self._sightings.put_nowait(None)
+            _, late = await asyncio.wait({self._delivering}, timeout=DELIVERY_SECONDS)
+            for task in late:
+                task.cancel()
+            self._delivering = None
+
+    async def wait_live(self) -> Live | None:
+        """Wait for a live session. None when there will not be one."""
+        while self.is_running:
+            await self._live.wait()
+            if self.live is not None:
+                return self.live
+            # Lost again, or ended; in that case the event was set to let everybody see it.
+            self._live.clear()
+        return None
+
+    def subscribe(self, guild_id: str) -> None:
+        """Ask for the messages of a guild."""
+        self._guild_ids.add(guild_id)
+        if self._session is not None:
+            self._session.subscribe(guild_id)
+            self._wake.set()
+
+    # The connection
+
+    async def _run(self) -> None:
+        try:
+            url = await self._address()
+            session = self._session = GatewaySession(
+                self._token,
+                url,
+                jitter=self._jitter,
+                version=self._version,
+                intents=self._intents,
+                state=self.state,
+                identify_pace=self._identify_pace,
+            )
+            for guild_id in self._guild_ids:
+                session.subscribe(guild_id)
+            while (attempt := session.next_attempt(_now())) is not None:
+                await asyncio.sleep(attempt.at - _now())
+                code = await self._connect(session, attempt)
+                self._live.clear()
+                session.lost(code, _now())
+                self._handle(session)
+        finally:
+            self._live.set()
+
+    async def _address(self) -> str:
+        while True:
+            try:
+                return await self._find_url()
+            except DiscordUnavailable as error:
+                self._log.warning("gateway.address_unknown", reason=str(error))
+                await asyncio.sleep(ADDRESS_RETRY_SECONDS * (0.5 + self._jitter()))
+
+    async def _connect(self, session: GatewaySession, attempt: Attempt) -> int | None:
+        """Hold one connection. Returns the server's close code, if it sent one."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                socket = await self._http.ws_connect(
+                    attempt.url,
+                    headers={"User-Agent": USER_AGENT},
+                    autoclose=False,
+                    compress=0,
+                    max_msg_size=LARGEST_FRAME,
+                    timeout=CLOSE_TIMEOUT,
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._log.warning("gateway.connect_failed", reason=type(error).__name__)
+            return None
+        session.connected(_now())
+        writing = asyncio.create_task(self._write(session, socket))
+        try:
+            code = await self._read(session, socket)
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            # Never 1000: that would end the session, and we mean to come back, if only after a restart.
+            await socket.close(code=closecodes.COMING_BACK)
+        self._log.info("gateway.closed", code=code, own=session.closing)
+        return code
+
+    async def _read(
+        self, session: GatewaySession, socket: "aiohttp.ClientWebSocketResponse[bool]"
+    ) -> int | None:
+        inflater = Inflater()
+        while True:
+            message = await socket.receive()
+            match message.type:
+                case aiohttp.WSMsgType.BINARY:
+                    data = message.data
+                case aiohttp.WSMsgType.TEXT:
+                    data = None
+                case aiohttp.WSMsgType.CLOSE:
+                    return int(message.data) if message.data else None
+                case _:
+                    return None
+            try:
+                payload = inflater.feed(data) if data is not None else str(message.data).encode()
+                if payload is None:
+                    continue
+                session.receive(payload, _now())
+            except WireError as error:
+                self._log.warning("gateway.unreadable", error=str(error))
+                return None
+            self._handle(session)
+            if session.has_work:
+                self._wake.set()
+
+    async def _write(self, session: GatewaySession, socket: "aiohttp.ClientWebSocketResponse[bool]") -> None:
+        """Send what the session wants sent, when it wants it; close when it wants that."""
+        with suppress(aiohttp.ClientError, ConnectionError):
+            while True:
+                session.tick(_now())
+                if session.closing is not None:
+                    break
+                for frame in session.to_send(_now()):
+                    await socket.send_str(frame.decode())
+                await self._rest(session)
+            await socket.close(code=session.closing)
+
+    async def _rest(self, session: GatewaySession) -> None:
+        deadline = session.deadline
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if deadline is None else max(0.0, deadline - _now())):
+                await self._wake.wait()
+        self._wake.clear()
+
+    # What the session says
+
+    def _handle(self, session: GatewaySession) -> None:
+        for event in session.events():
+            try:
+                self._handle_one(event)
+            except WireError as error:
+                self._log.warning("gateway.unreadable", error=str(error))
+
+    def _handle_one(self, event: SessionEvent) -> None:
+        match event:
+            case Dispatched(name=name, payload=payload):
+                sighting = self._reader.read(name, payload, _now())
+                if not isinstance(sighting, Ignored):
+                    self._sightings.put_nowait(sighting)
+            case Began(private_channels=private_channels, has_gap=has_gap):
+                self._private_channels = private_channels
+                self._log.info("gateway.identified")
+                if has_gap or self._has_begun:
+                    self._sightings.put_nowait(FeedInterrupted())
+                self._has_begun = True
+                self._live.set()
+            case Resumed():
+                self._log.info("gateway.resumed")
+                self._live.set()
+            case Gap(missing=missing):
+                self._log.warning("gateway.gap", missing=missing)
+                self._sightings.put_nowait(FeedInterrupted())
+            case Stopped(remedy=remedy, reason=reason):
+                self._log.error("gateway.stopped", remedy=remedy.value, reason=reason)
+                self._on_stopped(event)
+            case Ignored(what=what):
+                self._log.debug("gateway.ignored", what=what)
+
+    async def _deliver(self) -> None:
+        while (sighting := await self._sightings.get()) is not None:
+            user_id = self.user_id
+            if user_id is None:
+                continue
+            try:
+                await self._on_sighting(Identity(user_id=user_id), sighting)
+            except Exception:  # noqa: BLE001 -- it is the receiver's, and may be anything
+                # One message that cannot be handled must not silence the account.
+                self._log.exception("gateway.sighting_failed", sighting=type(sighting).__name__)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

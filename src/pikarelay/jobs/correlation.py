@@ -1,0 +1,185 @@
+"""
+Is this message of the bot about one of our jobs, and how sure is that?
+
+Discord answers a press with an empty 204. What came of it must be read from messages that arrive later, by what ties
+them to the press. Some ties identify a press and can belong to no other:
+
+    OWNED        the message is known to be this job's (an edit of it)
+    NONCE        it carries the nonce that we sent with the press
+    INTERACTION  it names the interaction that Discord made of the press
+    ORIGINAL     it follows up on a message that is this job's
+    REFERENCE    it replies to a message that is this job's
+
+Others are circumstantial: they say what the message is about, and several presses may be about the same.
+
+    PRESSED      it names the message whose button was pressed, and us as the one who pressed
+    PARENT       it replies to the message whose button was pressed
+    TEXT         it mentions us and quotes the job's prompt
+
+A circumstantial tie counts only when exactly one job fits it, and nothing ties the message to a job that has ended.
+Otherwise the message is `AMBIGUOUS` or nobody's, for giving a caller somebody else's video is worse than giving none. `pikarelay.jobs.turns` sees to it that this does not come
+up: it never lets two presses run at once that only circumstances could tell apart.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from pikarelay.jobs.job import Job
+from pikarelay.jobs.messages import BotMessage, Kind
+from pikarelay.jobs.snowflakes import is_after
+
+
+class Link(StrEnum):
+    """What ties a message to a job. The module's docstring says what each means."""
+
+    OWNED = "owned"
+    NONCE = "nonce"
+    INTERACTION = "interaction"
+    ORIGINAL = "original"
+    REFERENCE = "reference"
+    PRESSED = "pressed"
+    PARENT = "parent"
+    TEXT = "text"
+
+
+IDENTIFYING = frozenset({Link.OWNED, Link.NONCE, Link.INTERACTION, Link.ORIGINAL, Link.REFERENCE})
+
+
+class Match(msgspec.Struct, frozen=True):
+    """The message is about this job."""
+
+    job_id: str
+    link: Link
+
+    @property
+    def is_identifying(self) -> bool:
+        """Whether the link can belong to no other press."""
+        return self.link in IDENTIFYING
+
+
+class Ambiguous(msgspec.Struct, frozen=True):
+    """The message is about one of these jobs, and nothing says about which."""
+
+    job_ids: tuple[str, ...]
+
+
+def related_messages(message: BotMessage) -> tuple[str, ...]:
+    """Return the ids of all messages whose owner says something about this one."""
+    ids = (message.id, message.original_response_message_id, message.referenced_message_id)
+    return tuple(i for i in ids if i is not None)
+
+
+def match(
+    message: BotMessage, open_jobs: Sequence[Job], owners: Mapping[str, str], user_id: str
+) -> Match | Ambiguous | None:
+    """
+    Find the job that a message seen by `user_id` is about.
+
+    `open_jobs` are the channel's unfinished jobs whose press was sent; `owners` tells, for `related_messages`, whose they
+    are, finished jobs included. None: the message is none of our business.
+    """
+    if (owner := owners.get(message.id)) is not None:
+        return Match(owner, Link.OWNED)
+    mine = [job for job in open_jobs if job.press.user_id == user_id]
+    return _identified(message, mine, owners) or _circumstantial(message, mine, owners, user_id)
+
+
+def _identified(message: BotMessage, jobs: Sequence[Job], owners: Mapping[str, str]) -> Match | None:
+    if message.nonce is not None:
+        for job in jobs:
+            if job.press.nonce == message.nonce:
+                return Match(job.job_id, Link.NONCE)
+    if message.interaction_id is not None:
+        for job in jobs:
+            if job.press.interaction_id == message.interaction_id:
+                return Match(job.job_id, Link.INTERACTION)
+    for related, link in (
+        (message.original_response_message_id, Link.ORIGINAL),
+        (message.referenced_message_id, Link.REFERENCE),
+    ):
+        owner = owners.get(related) if related is not None else None
+        for job in jobs:
+            # Anybody in the channel can reply to the bot's message; only the bot's replies are about the job.
+            if job.job_id == owner and job.press.bot_id == message.author_id:
+                return Match(owner, link)
+    return None
+
+
+def _circumstantial(
+    message: BotMessage, jobs: Sequence[Job], owners: Mapping[str, str], user_id: str
+) -> Match | Ambiguous | None:
+    possible = [job for job in jobs if _could_follow(message, job)]
+    if message.interacted_message_id is not None and message.interaction_user_id == user_id:
+        pressed = [job for job in possible if _may_be_the_press(message, job)]
+        if pressed:
+            return _only(pressed, Link.PRESSED)
+    if message.interaction_id is not None:
+        # It answers an interaction, and that is none of ours: somebody pressed or typed by hand.
+        return None
+    if message.referenced_message_id is not None:
+        replied = [job for job in possible if job.press.parent_message_id == message.referenced_message_id]
+        if replied:
+            return _only(replied, Link.PARENT)
+    if any(related in owners for related in related_messages(message)):
+        # It follows up on a job that has ended, and does not come to be another's by quoting the same prompt.
+        return None
+    if user_id in message.mentions:
+        quoted = _most_quoted(message.content, possible)
+        if quoted:
+            return _only(quoted, Link.TEXT)
+    return None
+
+
+def _could_follow(message: BotMessage, job: Job) -> bool:
+    """Whether a message without an identifying tie may be about the job at all: its author, its age, its kind."""
+    press = job.press
+    if (
+        message.author_id != press.bot_id
+        or press.floor_id is None
+        or not is_after(message.id, press.floor_id)
+    ):
+        return False
+    # "Queued" is said once, first. A job that has heard it is not being told again by another message; one that has only
+    # had a hidden acknowledgement has not heard it.
+    return job.message_id is None or message.kind is not Kind.UPDATE
+
+
+def _may_be_the_press(message: BotMessage, job: Job) -> bool:
+    """Whether the interaction that the message answers may be the job's press, whose own interaction is not known."""
+    press = job.press
+    return (
+        press.parent_message_id == message.interacted_message_id
+        and press.interaction_id is None
+        # A nonce is some press's own, and it was not this one's.
+        and message.nonce is None
+        and (message.interaction_id is None or is_after(message.interaction_id, press.floor_id or ""))
+    )
+
+
+def _most_quoted(content: str, jobs: Iterable[Job]) -> list[Job]:
+    """
+    Return the jobs that the content may quote the prompt of.
+
+    The longest wins over those it contains, because a message about "a cat on a mat" also contains "cat", and not the
+    other way round. It does not win over others: a message about "dog" may contain "queued" in the bot's own words.
+    """
+    said = normalise(content)
+    quoted = [(text, job) for job in jobs if (text := normalise(job.text)) in said]
+    longest = max((text for text, _ in quoted), key=len, default="")
+    if all(text in longest for text, _ in quoted):
+        return [job for text, job in quoted if text == longest]
+    return [job for _, job in quoted]
+
+
+def normalise(text: str) -> str:
+    """Return only the letters and digits, folded: bots respace prompts, and change dashes and quotes in them."""
+    return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
+
+
+def _only(jobs: Sequence[Job], link: Link) -> Match | Ambiguous:
+    if len(jobs) == 1:
+        return Match(jobs[0].job_id, link)
+    return Ambiguous(tuple(job.job_id for job in jobs))

@@ -1,0 +1,62 @@
+"""
+When may a waiting press leave?
+
+Two rules keep every answer of the bot attributable, and both only make presses wait, never jobs run slower once pressed:
+
+1. On one channel, one press at a time is *unbound* (sent, and no message of the bot tied to it yet). The bot's first message
+   then has one press it can be about. It usually comes within three seconds; after twenty the next press goes anyway.
+2. As long as a bot has not shown that its *results* identify their press (by nonce, interaction or reference), no press
+   leaves whose result could not be told from that of a running one on the same channel: the prompts are the same, or one
+   is contained in the other. A job without a prompt thus runs alone.
+
+The first press of a kind thus runs alone, and from its result we learn whether the bot's others may run side by side.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from pikarelay.jobs.correlation import normalise
+from pikarelay.jobs.job import Job
+
+#: After that long without a first message, the bot is slow rather than ambiguous, and the next press may go.
+UNBOUND_FOR_AT_MOST = timedelta(seconds=20)
+
+
+def next_press(
+    waiting: Sequence[Job], running: Sequence[Job], *, results_identify: Callable[[Job], bool], now: datetime
+) -> Job | None:
+    """
+    Return the press that may leave now; None when all have to wait.
+
+    `waiting` are the channel's presses that have not been sent, in their order; `running` its unfinished jobs that have.
+    `results_identify` tells of a waiting job whether its bot's results name their press.
+    """
+    if any(job.press.is_unbound and not _is_slow(job, now) for job in running):
+        return None
+    ahead = [normalise(job.text) for job in running]
+    for job in waiting:
+        text = normalise(job.text)
+        if results_identify(job) or not any(_are_alike(text, other) for other in ahead):
+            return job
+        # What could be mistaken for it does not overtake it, or it might wait for ever.
+        ahead.append(text)
+    return None
+
+
+def look_again(running: Sequence[Job], now: datetime) -> timedelta | None:
+    """Return after how long time alone may free the way: when the youngest unbound press turns slow."""
+    ends = [
+        job.press.sent + UNBOUND_FOR_AT_MOST for job in running if job.press.is_unbound and job.press.sent
+    ]
+    waits = [end - now for end in ends if end > now]
+    return max(waits, default=None)
+
+
+def _are_alike(text: str, other: str) -> bool:
+    """Whether a message that quotes one of the prompts may quote the other."""
+    return text in other or other in text
+
+
+def _is_slow(job: Job, now: datetime) -> bool:
+    sent = job.press.sent
+    return sent is not None and now - sent >= UNBOUND_FOR_AT_MOST

@@ -1,0 +1,134 @@
+"""
+Who in this process waits for what: a POST for its job to be announced, a press for the bot's first message.
+
+Nothing here is the truth; the store is. The board only wakes those who then look, so losing it in a crash loses nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from pikarelay.errors import ApiError
+from pikarelay.jobs.job import Job
+from pikarelay.services.ports import Clock
+
+
+class Watch:
+    """Somebody who waits for one job to change."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._event = asyncio.Event()
+        self._refusal: ApiError | None = None
+        #: Set while a refusal is being carried out: the waiter must not answer with the job meanwhile.
+        self._claimed = False
+
+    def show(self, job: Job) -> None:
+        """Hand over the job as it is now."""
+        self._job = job
+        self._event.set()
+
+    def claim(self) -> None:
+        """Promise that `refuse` or `release` follows, whatever time it takes."""
+        self._claimed = True
+
+    def release(self, job: Job) -> None:
+        """Take the claim back: the job could not be withdrawn, and this is how it is."""
+        self._claimed = False
+        self.show(job)
+
+    def refuse(self, refusal: ApiError) -> None:
+        """Let `until` raise; the job is gone."""
+        self._refusal = refusal
+        self._event.set()
+
+    async def until(self, holds: Callable[[Job], bool], at_most: timedelta, clock: Clock) -> Job:
+        """Return the job as soon as `holds` is true of it, or as it is when time is up. Raises a refusal."""
+        timer = asyncio.ensure_future(clock.sleep(at_most))
+        timer.add_done_callback(lambda _: self._event.set())
+        try:
+            while self._claimed or not (holds(self._job) or timer.done()):
+                if self._refusal is not None:
+                    raise self._refusal
+                await self._event.wait()
+                self._event.clear()
+        finally:
+            timer.cancel()
+        return self._job
+
+
+class Board:
+    """Wakes waiters in this process."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, set[Watch]] = {}
+        #: POSTs that can still be answered with a refusal.
+        self._refusable: dict[str, Watch] = {}
+        self._channels: dict[str, asyncio.Event] = {}
+        #: POSTs whose answer has not left yet.
+        self._open: dict[str, asyncio.Event] = {}
+        #: Set whenever a callback may have become due; its dispatcher clears it.
+        self.callback_due = asyncio.Event()
+
+    def publish(self, job: Job) -> None:
+        """Say that the job was changed, after the change is safe in the store."""
+        for watch in self._watches.get(job.job_id, ()):
+            watch.show(job)
+        if (changed := self._channels.get(job.channel)) is not None:
+            changed.set()
+        if job.callback_is_due:
+            self.callback_due.set()
+
+    @contextmanager
+    def watch(self, job: Job) -> Iterator[Watch]:
+        """Wait for the job inside the block."""
+        watch = Watch(job)
+        self._watches.setdefault(job.job_id, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches[job.job_id].discard(watch)
+            if not self._watches[job.job_id]:
+                del self._watches[job.job_id]
+
+    @contextmanager
+    def watch_channel(self, channel: str, changed: asyncio.Event) -> Iterator[None]:
+        """Set `changed` whenever a job of the channel changes. One watcher a channel."""
+        self._channels[channel] = changed
+        try:
+            yield
+        finally:
+            del self._channels[channel]
+
+    @contextmanager
+    def refusable(self, job: Job) -> Iterator[Watch]:
+        """
+        Wait as a POST: inside the block it can still be told that its press was refused and its job withdrawn.
+
+        Leaving the block and giving out the job is one step for the event loop, so nothing can come between.
+        """
+        self._open[job.job_id] = asyncio.Event()
+        with self.watch(job) as watch:
+            self._refusable[job.job_id] = watch
+            try:
+                yield watch
+            finally:
+                del self._refusable[job.job_id]
+
+    def claim_refusal(self, job_id: str) -> Watch | None:
+        """Return the POST that will answer with a refusal; None when it has answered already, with the job."""
+        watch = self._refusable.get(job_id)
+        if watch is not None:
+            watch.claim()
+        return watch
+
+    def close_answer(self, job_id: str) -> None:
+        """Note that the POST's answer has left, or that nobody is there to get one."""
+        if (left := self._open.pop(job_id, None)) is not None:
+            left.set()
+
+    async def answered(self, job_id: str) -> None:
+        """Return when the POST of this job has been answered; at once when none is open in this process."""
+        if (left := self._open.get(job_id)) is not None:
+            await left.wait()

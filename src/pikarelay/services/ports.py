@@ -1,0 +1,357 @@
+"""
+What the services need from the outside, as Protocols. Adapters on floor 3 provide them; fakes in the tests do too.
+
+Each method of `Store` is one transaction: when it returns, what it wrote survives a power cut; when it raises,
+nothing was written.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import msgspec
+
+from pikarelay.jobs.job import Account, Caller, Job, Upload
+from pikarelay.jobs.messages import BotMessage
+from pikarelay.jobs.secret import Secret
+
+
+class Clock(Protocol):
+    """The time, and a pause. The tests' clock moves when it is told to."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC, to the millisecond."""
+        ...
+
+    async def sleep(self, delay: timedelta) -> None: ...
+
+
+class Ids(Protocol):
+    """Fresh identifiers."""
+
+    def job_id(self) -> str:
+        """Return a new job's id: URL-safe, unguessable, sortable by time."""
+        ...
+
+    def callback_id(self) -> str:
+        """Return a new callback's id, which it keeps for every try."""
+        ...
+
+    def nonce(self) -> str:
+        """Return a snowflake for an interaction, strictly greater than the one before."""
+        ...
+
+
+# The store
+
+
+class CallbackDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback as it becomes due: rendered once, so that every try sends the same bytes."""
+
+    callback_id: str
+    job_id: str
+    url: str
+    body: bytes
+
+
+class Callback(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback that somebody has claimed, to try it now."""
+
+    callback_id: str
+    job_id: str
+    url: str
+    body: bytes
+    #: Which try this is; 1 is the first.
+    attempt: int
+    #: When it first became due.
+    created: datetime
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What one transaction writes about one job."""
+
+    job: Job
+    #: Set when this change makes the job final and its caller is to be called back.
+    callback: CallbackDraft | None = None
+    #: A message of the bot that belongs to this job from now on. A message belongs to one job only, for ever.
+    message_id: str | None = None
+
+
+class Sightings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store knows that a new message of the bot could be about."""
+
+    #: Unfinished jobs of the channel whose press has left this server, oldest press first.
+    open_jobs: tuple[Job, ...]
+    #: Message id to job id, of those asked for that belong to a job, finished ones included.
+    owners: Mapping[str, str]
+
+
+class ApiToken(msgspec.Struct, frozen=True, kw_only=True):
+    """An API token as it is listed: never the token itself."""
+
+    token_id: str
+    caller_id: str
+    #: Its first characters, to tell tokens apart.
+    hint: str
+    created: datetime
+    revoked: datetime | None = None
+
+
+class CallbackOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one try, and what follows from it. Exactly one of the three is set."""
+
+    #: True when the receiver took it.
+    delivered: bool = False
+    #: When to try again.
+    retry_at: datetime | None = None
+    #: True when there will be no other try.
+    given_up: bool = False
+
+
+class CallbackAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a callback's log."""
+
+    callback_id: str
+    attempt: int
+    started: datetime
+    duration_ms: int
+    #: The receiver's HTTP status, when it gave one.
+    status: int | None = None
+    #: One word on what went wrong: dns, blocked, connect, tls, timeout, protocol, http_<status>. None on success.
+    error: str | None = None
+    #: The IP address that was dialled, when it came that far.
+    address: str | None = None
+
+
+class Store(Protocol):
+    """Everything that must outlive the process."""
+
+    async def caller_by_token(self, digest: bytes) -> Caller | None:
+        """Return who holds the (not revoked) API token with this SHA-256 digest."""
+        ...
+
+    async def add_caller(self, caller: Caller) -> None: ...
+
+    async def put_caller(self, caller: Caller) -> None:
+        """Create or replace."""
+        ...
+
+    async def callers(self) -> tuple[Caller, ...]: ...
+
+    async def add_api_token(self, token: ApiToken, digest: bytes) -> None: ...
+
+    async def api_tokens(self) -> tuple[ApiToken, ...]: ...
+
+    async def revoke_api_token(self, token_id: str, now: datetime) -> bool:
+        """Revoke at once. False when there is no such token, or it is revoked already."""
+        ...
+
+    async def put_account(self, account: Account) -> None:
+        """Create or replace the caller's account on that channel."""
+        ...
+
+    async def account(self, caller_id: str, channel: str) -> Account | None: ...
+
+    async def accounts(self, caller_id: str | None = None) -> tuple[Account, ...]:
+        """Return one caller's accounts, or all, by channel."""
+        ...
+
+    async def delete_account(self, caller_id: str, channel: str) -> bool: ...
+
+    async def job(self, job_id: str) -> Job | None: ...
+
+    async def executing(self, caller_id: str) -> tuple[str, ...]:
+        """Return the ids of the caller's unfinished jobs, oldest first."""
+        ...
+
+    async def admit(
+        self,
+        caller_id: str,
+        channels: Sequence[str],
+        decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
+    ) -> Job:
+        """
+        Let `decide` see which jobs execute on each of the caller's channels, and insert the job it returns.
+
+        Admissions to one channel are serialised, so two callers of this cannot both take its last place. What
+        `decide` raises is passed on, and nothing is written. `decide` must be pure: it may run in another thread.
+        """
+        ...
+
+    async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
+        """
+        Read one job, let `decide` say what becomes of it, and write that, as one transaction.
+
+        Returns the job as it is afterwards; None when there is no such job, or `decide` returned None. When the
+        message of the change belongs to another job already, raises `MessageTaken` and writes nothing.
+        """
+        ...
+
+    async def withdraw(self, job_id: str) -> None:
+        """Delete a job that Discord never accepted. A no-op on any other."""
+        ...
+
+    async def sightings(self, channel: str, message_ids: Sequence[str]) -> Sightings: ...
+
+    async def job_by_nonce(self, nonce: str) -> Job | None: ...
+
+    async def unfinished(self) -> tuple[Job, ...]:
+        """Return every unfinished job of every caller, oldest first."""
+        ...
+
+    async def newest_jobs(self, limit: int) -> tuple[Job, ...]:
+        """Return the jobs of all callers that were made last, newest first."""
+        ...
+
+    async def claim_callbacks(self, now: datetime, lease: timedelta, limit: int) -> tuple[Callback, ...]:
+        """
+        Take up to `limit` due callbacks, oldest first. Each claim counts as a try.
+
+        A claim whose outcome is not recorded within `lease` is due again, so a killed process loses none.
+        """
+        ...
+
+    async def finish_callback(self, attempt: CallbackAttempt, outcome: CallbackOutcome) -> None: ...
+
+    async def next_callback(self) -> datetime | None:
+        """Return when the next callback is due. None when none is waiting."""
+        ...
+
+    async def attempts(self, job_id: str) -> tuple[CallbackAttempt, ...]:
+        """Return the log of a job's callback, oldest try first."""
+        ...
+
+    async def prune(self, before: datetime) -> int:
+        """Delete final jobs last changed before then, with all that hangs on them. Returns how many."""
+        ...
+
+
+class MessageTaken(Exception):
+    """A message of the bot already belongs to another job."""
+
+
+# Discord
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """The Discord user behind a token, with a live Gateway session."""
+
+    user_id: str
+
+
+class ButtonPress(msgspec.Struct, frozen=True, kw_only=True):
+    """A component interaction: press the button `custom_id` of a message."""
+
+    nonce: str
+    channel_id: str
+    application_id: str
+    message_id: str
+    message_flags: int
+    custom_id: str
+    component_type: int = 2
+
+
+class FileToUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """A file for a command's attachment option. `read` yields its bytes from the start, each time it is called."""
+
+    filename: str
+    size: int
+    read: Callable[[], AsyncIterator[bytes]]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """A slash command as Discord's command index lists it."""
+
+    name: str
+    command_id: str
+    version: str
+    application_id: str
+    #: The application's bot user.
+    bot_id: str
+    #: Set when the command exists in that guild only.
+    guild_id: str | None = None
+    #: Option name to Discord's option type (3 text, 11 attachment, …).
+    options: Mapping[str, int] = {}
+
+
+class UploadReader(Protocol):
+    """Where uploaded files are kept."""
+
+    def open(self, upload: Upload) -> FileToUpload:
+        """Return a stored file, to be read in pieces."""
+        ...
+
+
+class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A slash command with its options, by name. A file among the options is uploaded first."""
+
+    nonce: str
+    channel_id: str
+    command: Command
+    options: Mapping[str, str | FileToUpload]
+
+
+class Discord(Protocol):
+    """
+    Discord, seen from accounts. Sessions are opened on demand and kept.
+
+    Every method may raise `DiscordRefused`, `DiscordRateLimited`, `DiscordUnavailable` or `AccountUnusable` (all in
+    `pikarelay.errors`). Reads are retried inside; `press_button` and `run_command` send one interaction at most.
+    """
+
+    async def identify(self, token: Secret, channel: str) -> Identity:
+        """Return who the token is, once its Gateway session is live, and listen to `channel` from then on."""
+        ...
+
+    def turn(self, token: Secret) -> AbstractAsyncContextManager[None]:
+        """Wait for the account's turn to press, which its pace gives, and hold it while inside."""
+        ...
+
+    async def press_button(self, token: Secret, press: ButtonPress) -> None:
+        """Press once. Returns when Discord has accepted it, which says nothing about the bot."""
+        ...
+
+    async def find_command(
+        self, token: Secret, channel: str, name: str, *, fresh: bool = False
+    ) -> Command | None:
+        """Look a command up in the channel's command index, from memory unless `fresh`."""
+        ...
+
+    async def run_command(self, token: Secret, run: CommandRun) -> None:
+        """Run once. Returns when Discord has accepted it."""
+        ...
+
+    async def read_message(self, token: Secret, channel: str, message_id: str) -> BotMessage | None: ...
+
+    async def read_history(self, token: Secret, channel: str, after: str) -> tuple[BotMessage, ...]:
+        """Return the channel's messages with ids greater than `after`, oldest first."""
+        ...
+
+    def server_time(self) -> datetime:
+        """Return Discord's time, estimated from its answers; our own clock before the first one."""
+        ...
+
+
+# Callbacks
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one POST to a receiver."""
+
+    #: The receiver's HTTP status, when it gave one.
+    status: int | None = None
+    #: As in `CallbackAttempt.error`. None when the receiver took it.
+    error: str | None = None
+    #: What the receiver asked us to wait, when it did.
+    retry_after: timedelta | None = None
+    address: str | None = None
+    duration: timedelta
+
+
+class CallbackSender(Protocol):
+    """The only way out to callers' servers."""
+
+    async def send(self, callback: Callback) -> Delivery:
+        """POST the stored bytes once. Never raises for anything that the receiver or the network does."""
+        ...

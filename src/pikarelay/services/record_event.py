@@ -1,0 +1,58 @@
+"""Write down what happened to a job, and tell those who wait for it."""
+
+from collections.abc import Callable
+
+from pikarelay.contract.bodies import encode, job_body
+from pikarelay.jobs.job import Job
+from pikarelay.jobs.lifecycle import Event, apply
+from pikarelay.services.board import Board
+from pikarelay.services.ports import CallbackDraft, Change, Clock, Ids, Store
+
+
+class EventRecorder:
+    """
+    The one way to change a stored job.
+
+    What an event does is decided inside the transaction, on the job as it is then, so two events at once cannot both
+    win. When the job becomes final its callback is rendered and recorded as due in that same transaction.
+    """
+
+    def __init__(self, store: Store, board: Board, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._board = board
+        self._clock = clock
+        self._ids = ids
+
+    async def record(self, job_id: str, event: Event, *, message_id: str | None = None) -> Job | None:
+        """Apply the event. None when the job is gone or final, and nothing was written."""
+        return await self.decide(job_id, lambda job: None if job.is_final else event, message_id=message_id)
+
+    async def decide(
+        self, job_id: str, event_of: Callable[[Job], Event | None], *, message_id: str | None = None
+    ) -> Job | None:
+        """
+        Apply the event that `event_of` reads from the job; `message_id` becomes the job's own.
+
+        None when there is no such job or `event_of` says so. `event_of` must be pure. Raises `MessageTaken` when the
+        message is another job's.
+        """
+        now, callback_id = self._clock.now(), self._ids.callback_id()
+
+        def change(job: Job) -> Change | None:
+            event = event_of(job)
+            if event is None:
+                return None
+            changed = apply(job, event, now)
+            return Change(job=changed, callback=_callback(changed, callback_id), message_id=message_id)
+
+        job = await self._store.change(job_id, change)
+        if job is not None:
+            self._board.publish(job)
+        return job
+
+
+def _callback(job: Job, callback_id: str) -> CallbackDraft | None:
+    if not job.callback_is_due or job.reply_url is None:
+        return None
+    body = encode(job_body(job))
+    return CallbackDraft(callback_id=callback_id, job_id=job.job_id, url=job.reply_url, body=body)

@@ -1,0 +1,248 @@
+"""
+Send one press (or command) to Discord, once, and write down what Discord said to it.
+
+The order is the point: `Sent` is committed first, then the press leaves. Whatever happens between the two, the press is
+never sent by anybody again; whatever happens after, the stored nonce finds its traces.
+"""
+
+from datetime import timedelta
+
+import structlog
+
+from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
+from pikarelay.jobs.commands import command_name, command_options
+from pikarelay.jobs.job import Button, Job, PressPhase, Upload, Verb
+from pikarelay.jobs.lifecycle import Accepted, Failed, Sent
+from pikarelay.jobs.snowflakes import first_of
+from pikarelay.services.board import Board
+from pikarelay.services.ports import (
+    ButtonPress,
+    Clock,
+    Command,
+    CommandRun,
+    Discord,
+    Identity,
+    Store,
+    UploadReader,
+)
+from pikarelay.services.record_event import EventRecorder
+
+_log = structlog.get_logger(__name__)
+
+#: Discord stamps ids with its own clock, which we only estimate.
+_CLOCK_DOUBT = timedelta(seconds=2)
+
+#: How long the traces of a press may take after Discord answered it with a 5xx.
+_TRACE_WAIT = timedelta(seconds=5)
+
+_UNKNOWN_MESSAGE = '{"message":"Unknown Message","code":10008}'
+_UNKNOWN_COMMAND = '{"message":"Unknown application command","code":10063}'
+
+
+class PressSender:
+    """Sends presses. One call, one press at most."""
+
+    def __init__(
+        self,
+        store: Store,
+        discord: Discord,
+        recorder: EventRecorder,
+        board: Board,
+        clock: Clock,
+        uploads: UploadReader,
+    ) -> None:
+        self._store = store
+        self._discord = discord
+        self._recorder = recorder
+        self._board = board
+        self._clock = clock
+        self._uploads = uploads
+
+    async def send(self, job: Job) -> Job | None:
+        """
+        Send the job's press and return the job as it is then; None when it was withdrawn or has ended meanwhile.
+
+        Never raises for anything that Discord does.
+        """
+        try:
+            identity = await self._discord.identify(job.discord_token, job.channel)
+            send = self._press if job.verb is Verb.BUTTON else self._run
+            return await self._accept(job) if await send(job, identity) else None
+        except DiscordRateLimited as refusal:
+            return await self._withdraw(job, refusal)
+        except DiscordRefused as refusal:
+            return await self._fail(job, refusal.status, refusal.details)
+        except AccountUnusable as refusal:
+            return await self._fail(job, refusal.status, refusal.details, refusal.reason)
+        except DiscordUnavailable as trouble:
+            return await self._doubt(job, trouble)
+
+    async def _press(self, job: Job, identity: Identity) -> bool:
+        """Press the button. False when the job had ended, and nothing left."""
+        press = _button_press(job)
+        bot_id = job.press.bot_id or press.application_id
+        if not await self._mark_sent(job, identity, press.application_id, bot_id):
+            return False
+        try:
+            await self._discord.press_button(job.discord_token, press)
+        except DiscordRefused as refusal:
+            if not refusal.is_stale:
+                raise
+            button = await self._read_button_again(job, refusal)
+            await self._discord.press_button(job.discord_token, _button_press(job, button))
+        return True
+
+    async def _read_button_again(self, job: Job, refusal: DiscordRefused) -> Button:
+        """Return the button as it is now, when it is not what it was any more. Raises the refusal otherwise."""
+        press = job.press
+        message_id = press.parent_message_id or ""
+        try:
+            message = await self._discord.read_message(job.discord_token, job.channel, message_id)
+        except DiscordUnavailable:
+            # What is in doubt is the reading. The press was refused, and nothing of it will show.
+            raise refusal from None
+        if message is None:
+            raise DiscordRefused(404, _UNKNOWN_MESSAGE) from refusal
+        for button in message.buttons:
+            if button.name == job.button and not button.disabled and button.custom_id != press.custom_id:
+                return button
+        raise refusal
+
+    async def _run(self, job: Job, identity: Identity) -> bool:
+        """Run the command. False when the job had ended, and nothing left."""
+        command = await self._find_command(job)
+        # Made before the press is marked as sent: an upload that is missing must not leave a press nobody sent.
+        run = self._command_run(job, command)
+        if not await self._mark_sent(job, identity, command.application_id, command.bot_id):
+            return False
+        try:
+            await self._discord.run_command(job.discord_token, run)
+        except DiscordRefused as refusal:
+            if not refusal.is_stale:
+                raise
+            command = await self._find_command_again(job, refusal)
+            await self._discord.run_command(job.discord_token, self._command_run(job, command))
+        return True
+
+    async def _find_command(self, job: Job, *, fresh: bool = False) -> Command:
+        name = command_name(job)
+        command = await self._discord.find_command(job.discord_token, job.channel, name, fresh=fresh)
+        if command is None:
+            raise DiscordRefused(404, _UNKNOWN_COMMAND)
+        return command
+
+    async def _find_command_again(self, job: Job, refusal: DiscordRefused) -> Command:
+        try:
+            return await self._find_command(job, fresh=True)
+        except DiscordUnavailable:
+            raise refusal from None
+
+    def _command_run(self, job: Job, command: Command) -> CommandRun:
+        options = {
+            name: self._uploads.open(value) if isinstance(value, Upload) else value
+            for name, value in command_options(job).items()
+        }
+        return CommandRun(nonce=job.press.nonce, channel_id=job.channel, command=command, options=options)
+
+    async def _mark_sent(self, job: Job, identity: Identity, application_id: str, bot_id: str) -> bool:
+        """Commit that the press leaves now. False when it has left before or the job has ended: nothing may leave."""
+        floor = first_of(self._discord.server_time() - _CLOCK_DOUBT)
+        sent = Sent(
+            user_id=identity.user_id, floor_id=str(floor), application_id=application_id, bot_id=bot_id
+        )
+
+        def leave(now: Job) -> Sent | None:
+            return sent if now.press.phase is PressPhase.WAITING and not now.is_final else None
+
+        return await self._recorder.decide(job.job_id, leave) is not None
+
+    async def _accept(self, job: Job) -> Job | None:
+        def accepted(now: Job) -> Accepted | None:
+            return Accepted() if now.press.phase is PressPhase.SENT and not now.is_final else None
+
+        return await self._recorder.decide(job.job_id, accepted) or await self._store.job(job.job_id)
+
+    async def _withdraw(self, job: Job, refusal: DiscordRateLimited) -> Job | None:
+        """A 429 means that no job exists. When the POST was answered with one all the same, that job fails."""
+        _log.warning("press.rate_limited", job_id=job.job_id, retry_after=refusal.retry_after)
+        waiting = self._board.claim_refusal(job.job_id)
+        if waiting is None:
+            failed = Failed(error=refusal.message, details=refusal.details)
+            return await self._recorder.decide(job.job_id, lambda now: None if _is_settled(now) else failed)
+        kept = None
+        try:
+            await self._store.withdraw(job.job_id)
+            # Still there: a message of the bot proved the 429 wrong before we could act on it.
+            kept = await self._store.job(job.job_id)
+        finally:
+            if kept is None:
+                waiting.refuse(refusal)
+            else:
+                waiting.release(kept)
+        return kept
+
+    async def _fail(
+        self, job: Job, status: int | None, details: str, reason: str | None = None
+    ) -> Job | None:
+        _log.warning("press.refused", job_id=job.job_id, status=status, reason=reason)
+        if status is None:
+            failed = Failed(error=reason or "Discord /interactions failed", details=details or None)
+        else:
+            failed = Failed(error=_failure(status), details=details or reason)
+        return await self._recorder.record(job.job_id, failed)
+
+    async def _doubt(self, job: Job, trouble: DiscordUnavailable) -> Job | None:
+        """The press may or may not have happened. Only its traces can tell; it is not sent again."""
+        _log.warning("press.unanswered", job_id=job.job_id, status=trouble.status, reason=str(trouble))
+        stored = await self._store.job(job.job_id)
+        if stored is None:
+            return None
+        if not trouble.may_have_happened or stored.press.phase is PressPhase.WAITING:
+            failed = Failed(
+                error="Discord /interactions could not be reached", details=trouble.details or str(trouble)
+            )
+            return await self._recorder.record(job.job_id, failed)
+        if trouble.status is None:
+            return stored
+        failed = Failed(error=_failure(trouble.status), details=trouble.details or None)
+        return await self._await_trace(job, failed)
+
+    async def _await_trace(self, job: Job, failed: Failed) -> Job | None:
+        """A 5xx mostly means no. An interaction that happened all the same shows within moments."""
+        with self._board.watch(job) as watch:
+            # Looked up inside the watch, so that no change falls between the two.
+            if (stored := await self._store.job(job.job_id)) is None:
+                return None
+            watch.show(stored)
+            stored = await watch.until(_left_a_trace, _TRACE_WAIT, self._clock)
+        if _left_a_trace(stored):
+            return stored
+        return await self._recorder.decide(job.job_id, lambda now: None if _left_a_trace(now) else failed)
+
+
+def _is_settled(job: Job) -> bool:
+    """Whether no answer of Discord's to the press changes anything any more."""
+    return job.is_final or job.press.phase is PressPhase.BOUND
+
+
+def _left_a_trace(job: Job) -> bool:
+    return job.is_final or job.press.phase not in {PressPhase.WAITING, PressPhase.SENT}
+
+
+def _failure(status: int) -> str:
+    return f"Discord /interactions failed with HTTP status {status}"
+
+
+def _button_press(job: Job, button: Button | None = None) -> ButtonPress:
+    """Return the press of the job's button, as it was planned or as it is now."""
+    press = job.press
+    return ButtonPress(
+        nonce=press.nonce,
+        channel_id=job.channel,
+        # Bots whose messages do not name their application have one id for it and for their user.
+        application_id=press.application_id or press.bot_id or "",
+        message_id=press.parent_message_id or "",
+        message_flags=press.parent_message_flags,
+        custom_id=button.custom_id if button else press.custom_id or "",
+        component_type=button.component_type if button else press.component_type,
+    )

@@ -1,0 +1,72 @@
+"""
+Take a job in: admit it, hand its press over, and wait a little for the bot.
+
+The row is committed before anything leaves for Discord, and the answer waits for the bot's first message, because the
+contract's answer quotes it. When the bot takes longer the answer is `started` without a message, never an error.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+
+from pikarelay.jobs.job import Caller, Job, PressPhase, Status
+from pikarelay.services.board import Board
+from pikarelay.services.ports import Clock, Store
+
+
+class PressQueue(Protocol):
+    """Where admitted jobs wait for their press."""
+
+    def put(self, job: Job) -> None:
+        """Queue the job's press behind those of its channel."""
+        ...
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """What a POST answers with."""
+
+    job: Job
+    #: 200, or 502 when Discord did not accept the press.
+    code: int
+
+
+class Submission:
+    """What every submitting verb has in common."""
+
+    def __init__(
+        self, store: Store, board: Board, clock: Clock, presses: PressQueue, answer_wait: timedelta
+    ) -> None:
+        self._store = store
+        self._board = board
+        self._clock = clock
+        self._presses = presses
+        self._answer_wait = answer_wait
+
+    async def submit(
+        self, caller: Caller, channels: Sequence[str], decide: Callable[[Mapping[str, tuple[str, ...]]], Job]
+    ) -> Submitted:
+        """
+        Admit the job that `decide` returns, and wait for the bot's first message or an ending, at most ten seconds.
+
+        Raises what `decide` raises, and `DiscordRateLimited` when Discord answered 429; then no job remains. After a
+        return, call `Board.close_answer` once the answer has left: no callback of the job goes out before.
+        """
+        job = await self._store.admit(caller.caller_id, channels, decide)
+        try:
+            with self._board.refusable(job) as watch:
+                self._presses.put(job)
+                job = await watch.until(_is_answerable, self._answer_wait, self._clock)
+        except BaseException:
+            self._board.close_answer(job.job_id)
+            raise
+        return Submitted(job, 502 if _was_not_accepted(job) else 200)
+
+
+def _is_answerable(job: Job) -> bool:
+    return job.status is not Status.CREATED
+
+
+def _was_not_accepted(job: Job) -> bool:
+    return job.status is Status.FAILED and job.press.phase in {PressPhase.WAITING, PressPhase.SENT}

@@ -1,0 +1,131 @@
+"""
+Brings a database to the schema this version needs, and says how far it is.
+
+Forward only. The scripts in `versions` are part of the package, so an installed wheel migrates without a checkout.
+They run in one transaction on both engines: a migration that fails leaves the database as it was.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.pool import NullPool
+
+from pikarelay.errors import Unavailable
+
+
+class SchemaState(NamedTuple):
+    """Names of migrations: the last one the database has (None when it has none), and the one we need."""
+
+    current: str | None
+    needed: str
+
+    @property
+    def is_current(self) -> bool:
+        return self.current == self.needed
+
+
+class SchemaOutdated(Exception):
+    """The database has another schema than this version needs. The message says what to do."""
+
+    def __init__(self, state: SchemaState) -> None:
+        super().__init__(
+            f"The database is at schema {state.current or 'none'}, and this version needs {state.needed}."
+            " Run `pikarelay migrate`; if the database is ahead, run the newer pikarelay."
+        )
+        self.state = state
+
+
+def sqlite_url(path: Path) -> str:
+    """Return SQLAlchemy's address of a SQLite file."""
+    return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+def migrate(url: str) -> None:
+    """
+    Build the schema, or bring it up to date. A no-op when it is.
+
+    A new SQLite file is made readable by its owner alone. Raises `SchemaOutdated` when the database is ahead of us.
+    """
+    path = _sqlite_path(url)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    config = _config()
+    state = schema_state(url)
+    if state.current is not None and state.current not in _known(config):
+        raise SchemaOutdated(state)
+    engine = _engine(url, is_writing=True)
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def schema_state(url: str) -> SchemaState:
+    """Return how far the database is, and how far it should be. Never makes a database."""
+    needed = ScriptDirectory.from_config(_config()).get_current_head()
+    if needed is None:
+        raise RuntimeError("the package has lost its migrations")
+    path = _sqlite_path(url)
+    if path is not None and not path.exists():
+        return SchemaState(None, needed)
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    except sa.exc.DBAPIError as error:
+        raise Unavailable from error
+    finally:
+        engine.dispose()
+    return SchemaState(current, needed)
+
+
+def check_schema(url: str) -> None:
+    """Raise `SchemaOutdated` unless the database has exactly the schema we need."""
+    state = schema_state(url)
+    if not state.is_current:
+        raise SchemaOutdated(state)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "pikarelay.store:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _known(config: Config) -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+
+
+def _sqlite_path(url: str) -> Path | None:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database is None:
+        return None
+    return Path(parsed.database)
+
+
+def _engine(url: str, *, is_writing: bool = False) -> sa.Engine:
+    engine = sa.create_engine(url, poolclass=NullPool)
+    if is_writing and engine.dialect.name == "sqlite":
+        # The driver would begin its transactions late and commit them early; these make DDL transactional, and let
+        # two processes that start together migrate one after the other.
+        sa.event.listen(engine, "connect", _leave_transactions_to_us)
+        sa.event.listen(engine, "begin", _begin_at_once)
+    return engine
+
+
+def _leave_transactions_to_us(connection: object, _record: object) -> None:
+    connection.isolation_level = None  # type: ignore[attr-defined]  # SQLAlchemy hands over the driver's object
+
+
+def _begin_at_once(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

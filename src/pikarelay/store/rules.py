@@ -1,0 +1,25 @@
+"""What holds for every store, whatever it is made of. Breaking one of these is a defect of ours, not of a caller's."""
+
+from pikarelay.jobs.job import Job
+from pikarelay.services.ports import CallbackOutcome
+
+
+class AlreadyThere(Exception):
+    """What was to be added has an id (or a nonce, or a digest) that is taken."""
+
+
+def check_identity(before: Job, after: Job) -> None:
+    """Raise ValueError for a change of what is fixed when a job is admitted."""
+    for name in ("job_id", "caller_id", "channel", "verb", "created"):
+        if getattr(before, name) != getattr(after, name):
+            raise ValueError(f"{name} of a job never changes")
+    if before.press.nonce != after.press.nonce:
+        raise ValueError("the nonce of a job never changes")
+
+
+def callback_state(outcome: CallbackOutcome) -> str:
+    """Return the word for what follows from a try. Raises ValueError unless the outcome says exactly one thing."""
+    said = [outcome.delivered, outcome.retry_at is not None, outcome.given_up]
+    if said.count(True) != 1:
+        raise ValueError("the outcome of a try is one of: delivered, tried again, given up")
+    return ("delivered", "waiting", "dead")[said.index(True)]

@@ -1,0 +1,138 @@
+"""
+The `Store` port on any SQL engine: each method hands one transaction to a runner.
+
+A runner is the part that knows an engine. There is one per engine, and nothing else differs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from pikarelay.jobs.job import Account, Caller, Job
+from pikarelay.services.ports import (
+    ApiToken,
+    Callback,
+    CallbackAttempt,
+    CallbackOutcome,
+    Change,
+    Sightings,
+)
+from pikarelay.store import transactions
+from pikarelay.store.transactions import Transaction
+from pikarelay.store.vault import Vault
+
+T = TypeVar("T")
+
+#: Jobs deleted in one transaction of a clean-up: some ten milliseconds of work.
+PRUNED_AT_ONCE = 500
+
+
+class Runner(Protocol):
+    """Runs transactions on one engine. Raises `Unavailable` when the engine cannot do its work now."""
+
+    async def write(self, transaction: Transaction[T]) -> T:
+        """Run it alone or as if alone, and return once it is on the disk."""
+        ...
+
+    async def read(self, transaction: Transaction[T], *, snapshot: bool = False) -> T:
+        """Run it on what is committed; with `snapshot`, all its statements on the same state of it."""
+        ...
+
+
+class SqlStore:
+    """Everything that must outlive the process, in SQL."""
+
+    def __init__(self, runner: Runner, vault: Vault) -> None:
+        self._runner = runner
+        self._vault = vault
+
+    async def caller_by_token(self, digest: bytes) -> Caller | None:
+        return await self._runner.read(transactions.caller_by_token(digest))
+
+    async def add_caller(self, caller: Caller) -> None:
+        await self._runner.write(transactions.add_caller(caller))
+
+    async def put_caller(self, caller: Caller) -> None:
+        await self._runner.write(transactions.put_caller(caller))
+
+    async def callers(self) -> tuple[Caller, ...]:
+        return await self._runner.read(transactions.callers())
+
+    async def add_api_token(self, token: ApiToken, digest: bytes) -> None:
+        await self._runner.write(transactions.add_api_token(token, digest))
+
+    async def api_tokens(self) -> tuple[ApiToken, ...]:
+        return await self._runner.read(transactions.api_tokens())
+
+    async def revoke_api_token(self, token_id: str, now: datetime) -> bool:
+        return await self._runner.write(transactions.revoke_api_token(token_id, now))
+
+    async def put_account(self, account: Account) -> None:
+        await self._runner.write(transactions.put_account(account, self._vault))
+
+    async def account(self, caller_id: str, channel: str) -> Account | None:
+        return await self._runner.read(transactions.account(caller_id, channel, self._vault))
+
+    async def accounts(self, caller_id: str | None = None) -> tuple[Account, ...]:
+        return await self._runner.read(transactions.accounts(caller_id, self._vault))
+
+    async def delete_account(self, caller_id: str, channel: str) -> bool:
+        return await self._runner.write(transactions.delete_account(caller_id, channel))
+
+    async def job(self, job_id: str) -> Job | None:
+        return await self._runner.read(transactions.job(job_id, self._vault))
+
+    async def executing(self, caller_id: str) -> tuple[str, ...]:
+        return await self._runner.read(transactions.executing(caller_id))
+
+    async def admit(
+        self,
+        caller_id: str,
+        channels: Sequence[str],
+        decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
+    ) -> Job:
+        return await self._runner.write(transactions.admit(caller_id, channels, decide, self._vault))
+
+    async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
+        return await self._runner.write(transactions.change(job_id, decide, self._vault))
+
+    async def withdraw(self, job_id: str) -> None:
+        await self._runner.write(transactions.withdraw(job_id))
+
+    async def sightings(self, channel: str, message_ids: Sequence[str]) -> Sightings:
+        reading = transactions.sightings(channel, message_ids, self._vault)
+        return await self._runner.read(reading, snapshot=True)
+
+    async def job_by_nonce(self, nonce: str) -> Job | None:
+        return await self._runner.read(transactions.job_by_nonce(nonce, self._vault))
+
+    async def unfinished(self) -> tuple[Job, ...]:
+        return await self._runner.read(transactions.unfinished(self._vault))
+
+    async def newest_jobs(self, limit: int) -> tuple[Job, ...]:
+        return await self._runner.read(transactions.newest_jobs(limit, self._vault))
+
+    async def claim_callbacks(self, now: datetime, lease: timedelta, limit: int) -> tuple[Callback, ...]:
+        return await self._runner.write(transactions.claim_callbacks(now, lease, limit))
+
+    async def finish_callback(self, attempt: CallbackAttempt, outcome: CallbackOutcome) -> None:
+        await self._runner.write(transactions.finish_callback(attempt, outcome))
+
+    async def next_callback(self) -> datetime | None:
+        return await self._runner.read(transactions.next_callback())
+
+    async def attempts(self, job_id: str) -> tuple[CallbackAttempt, ...]:
+        return await self._runner.read(transactions.attempts(job_id))
+
+    async def prune(self, before: datetime) -> int:
+        """Delete in portions, each a transaction of its own, so that nobody waits for all of it."""
+        total = 0
+        while True:
+            pruned = await self._runner.write(transactions.prune(before, PRUNED_AT_ONCE))
+            total += pruned
+            if pruned < PRUNED_AT_ONCE:
+                return total
+
+    async def ping(self) -> None:
+        """Raise `Unavailable` unless the engine can take a write transaction and answer in it."""
+        await self._runner.write(transactions.ping())

@@ -1,0 +1,53 @@
+"""
+What only the operating system can give: the time, and randomness.
+
+Floor 3, like every other adapter. Tests hand in fakes of the same ports instead.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from pikarelay.jobs.snowflakes import first_of
+
+_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+_TIME_BITS = 48
+_RANDOM_BITS = 80
+_ID_CHARACTERS = 26
+
+
+class SystemClock:
+    """The machine's clock, in UTC and whole milliseconds, as times are stored."""
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
+
+    async def sleep(self, delay: timedelta) -> None:
+        await asyncio.sleep(delay.total_seconds())
+
+
+class SystemIds:
+    """Identifiers from the clock and the system's randomness."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._last_nonce = 0
+
+    def job_id(self) -> str:
+        """48 bits of time and 80 of randomness in 26 letters and digits: sortable, unguessable, safe in a URL or file name."""
+        return self._sortable_id()
+
+    def callback_id(self) -> str:
+        return "cb_" + self._sortable_id()
+
+    def nonce(self) -> str:
+        """A snowflake of now; the next one up when the clock has not moved, or has moved back."""
+        self._last_nonce = max(first_of(self._now()), self._last_nonce + 1)
+        return str(self._last_nonce)
+
+    def _sortable_id(self) -> str:
+        milliseconds = int(self._now().timestamp() * 1000)
+        number = (milliseconds & ((1 << _TIME_BITS) - 1)) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        return "".join(_BASE32[number >> shift & 31] for shift in range(5 * (_ID_CHARACTERS - 1), -1, -5))

@@ -1,0 +1,284 @@
+"""The Gateway session of an account, disturbed in every way that Discord knows."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from localdiscord.faults.model import (
+    Close,
+    Cut,
+    Duplicate,
+    Fault,
+    InvalidSession,
+    Lose,
+    Match,
+    NoAcks,
+    Reconnect,
+    Refuse,
+    ShrinkReplay,
+)
+from localdiscord.server import LocalDiscord
+from localdiscord.world.rules import Rules
+from pikarelay.discord.client.accounts import DiscordAccounts, Link
+from pikarelay.errors import AccountUnusable, DiscordUnavailable
+from pikarelay.jobs.messages import BotMessage, FeedInterrupted, Kind
+from pikarelay.jobs.secret import Secret
+from tests.discord.pressing import create, order, retry
+from tests.discord.surroundings import Listener, until
+
+
+def sessions(local: LocalDiscord) -> list[dict[str, Any]]:
+    return list(local.admin.state()["sessions"])
+
+
+@pytest.mark.parametrize(
+    "fault", [Reconnect(), Cut(), Close(4000), Close(1001), InvalidSession(resumable=True)]
+)
+async def test_a_resumed_session_loses_nothing(
+    accounts: DiscordAccounts,
+    token: Secret,
+    channel: str,
+    listener: Listener,
+    local: LocalDiscord,
+    fault: Any,
+) -> None:
+    """Whatever ends the connection just before the video, the resume brings the video and the session stays one."""
+    first = await create(accounts, token, channel, listener)
+    before = sessions(local)[0]["id"]
+    local.admin.arm(Fault(where="gateway", match=Match(event="MESSAGE_CREATE"), do=fault, skip=1))
+
+    await accounts.press_button(token, retry(first, "1002"))
+    second = await listener.result(2)
+
+    assert second.id != first.id
+    assert [before] == [each["id"] for each in sessions(local) if each["user_id"] != first.author_id]
+    assert listener.all(FeedInterrupted) == []
+
+
+async def test_a_lost_session_begins_anew_and_says_so(
+    accounts: DiscordAccounts, token: Secret, channel: str, listener: Listener, local: LocalDiscord
+) -> None:
+    """When Discord will not resume, a new session begins after its pace, and the gap is told; history fills it."""
+    first = await create(accounts, token, channel, listener)
+    local.admin.arm(
+        Fault(where="gateway", match=Match(event="MESSAGE_CREATE"), do=InvalidSession(resumable=False))
+    )
+
+    await accounts.press_button(token, retry(first, "1002"))
+    await listener.first(FeedInterrupted)
+    history = await accounts.read_history(token, channel, first.id)
+
+    assert Kind.RESULT in {message.kind for message in history}
+    assert [message.id for message in history] == sorted((m.id for m in history), key=int)
+
+
+@pytest.mark.parametrize("rules", [Rules(replay_limit=500, heartbeat_interval=0.4)])
+async def test_a_dead_connection_is_noticed(
+    accounts: DiscordAccounts, token: Secret, channel: str, local: LocalDiscord
+) -> None:
+    """Without an answer to a heartbeat the connection is replaced, and the session goes on."""
+    await accounts.identify(token, channel)
+    before = sessions(local)[0]
+    local.admin.arm(Fault(where="gateway", do=NoAcks()))
+
+    await until(lambda: not sessions(local)[0]["connected"])
+    await until(lambda: sessions(local)[0]["connected"])
+
+    assert sessions(local)[0]["id"] == before["id"]
+
+
+@pytest.mark.parametrize("rules", [Rules(heartbeat_interval=0.2, heartbeat_grace=0.05)])
+async def test_heartbeats_are_in_time(
+    accounts: DiscordAccounts, token: Secret, channel: str, local: LocalDiscord
+) -> None:
+    """Over many intervals no heartbeat is missed, and the connection stays the same."""
+    await accounts.identify(token, channel)
+    local.admin.ask_heartbeats(sessions(local)[0]["id"])
+
+    with pytest.raises(TimeoutError):
+        await until(lambda: not sessions(local)[0]["connected"], seconds=1.5)
+
+
+async def test_a_gateway_that_is_down_is_tried_again(
+    make_accounts: Callable[..., DiscordAccounts], token: Secret, channel: str, local: LocalDiscord
+) -> None:
+    """While the Gateway refuses connections the account is not live in time, and later it is."""
+    accounts = make_accounts(live_timeout=timedelta(seconds=0.2))
+    local.admin.arm(Fault(where="gateway", do=Refuse(seconds=0.6), times=None))
+
+    with pytest.raises(DiscordUnavailable) as caught:
+        await accounts.identify(token, channel)
+    assert not caught.value.may_have_happened
+    assert accounts.states()[0].link is Link.CONNECTING
+    await until(lambda: accounts.states()[0].link is Link.LIVE)
+
+
+async def test_a_lost_dispatch_is_noticed(
+    accounts: DiscordAccounts, token: Secret, channel: str, listener: Listener, local: LocalDiscord
+) -> None:
+    """A dispatch that never comes leaves a hole in the numbers, which is told."""
+    first = await create(accounts, token, channel, listener)
+    local.admin.arm(Fault(where="gateway", match=Match(event="MESSAGE_CREATE"), do=Lose(gap=True)))
+
+    await accounts.press_button(token, retry(first, "1002"))
+
+    await listener.first(FeedInterrupted)
+
+
+async def test_a_repeated_dispatch_is_told_twice(
+    accounts: DiscordAccounts, token: Secret, channel: str, listener: Listener, local: LocalDiscord
+) -> None:
+    """What Discord sends twice is told twice, and is no gap."""
+    local.admin.arm(Fault(where="gateway", match=Match(event="INTERACTION_SUCCESS"), do=Duplicate()))
+    await create(accounts, token, channel, listener)
+
+    assert listener.all(FeedInterrupted) == []
+
+
+async def test_a_replay_that_is_too_short(
+    accounts: DiscordAccounts, token: Secret, channel: str, listener: Listener, local: LocalDiscord
+) -> None:
+    """When the replay cannot bring everything, Discord refuses the resume and the gap is told."""
+    first = await create(accounts, token, channel, listener)
+    local.admin.arm(Fault(where="gateway", do=ShrinkReplay(size=0)))
+    local.admin.arm(Fault(where="gateway", match=Match(event="MESSAGE_CREATE"), do=Cut()))
+
+    await accounts.press_button(token, retry(first, "1002"))
+
+    await listener.first(FeedInterrupted)
+
+
+async def test_a_dead_token_stops_the_account(
+    accounts: DiscordAccounts,
+    token: Secret,
+    channel: str,
+    local: LocalDiscord,
+    user: dict[str, str],
+    requests: list[str],
+) -> None:
+    """After close code 4004 nothing is asked of Discord with that token again."""
+    await accounts.identify(token, channel)
+    local.admin.revoke(user["id"])
+    await until(lambda: accounts.states()[0].standing == "token_invalid")
+    asked = len(requests)
+
+    with pytest.raises(AccountUnusable, match="does not accept this token"):
+        await accounts.identify(token, channel)
+    with pytest.raises(AccountUnusable):
+        await accounts.find_command(token, channel, "create")
+    assert asked == len(requests)
+    assert accounts.states()[0].link is Link.OFFLINE
+
+
+async def test_a_token_that_never_worked(
+    accounts: DiscordAccounts, channel: str, requests: list[str]
+) -> None:
+    """A token that Discord does not know fails at once and for ever, without a second IDENTIFY."""
+    stranger = Secret("MTE3MDAwMDAwMDAwMDAwMDAwMQ.aaaaaa.bbbbbbbbbbbbbbbbbbbbbbb")
+    for _ in range(2):
+        with pytest.raises(AccountUnusable):
+            await accounts.identify(stranger, channel)
+
+    assert requests == ["GET /api/v9/gateway", "GET /"]
+
+
+async def test_stopping_keeps_the_session_for_another_process(
+    make_accounts: Callable[..., DiscordAccounts],
+    token: Secret,
+    channel: str,
+    local: LocalDiscord,
+    listener: Listener,
+) -> None:
+    """A stopped server leaves a session that its successor resumes, without an IDENTIFY and without a gap."""
+    before = make_accounts()
+    first = await create(before, token, channel, listener)
+    states = before.session_states()
+    await before.stop()
+    assert [each["connected"] for each in sessions(local)] == [False]
+
+    after = make_accounts(resume=states)
+    identity = await after.identify(token, channel)
+    await after.press_button(token, retry(first, "1002"))
+    await listener.result(2)
+
+    assert identity.user_id == local.admin.state()["users"][0]["id"]
+    assert len(sessions(local)) == 1
+    assert listener.all(FeedInterrupted) == []
+
+
+async def test_after_stop_nothing_opens(accounts: DiscordAccounts, token: Secret, channel: str) -> None:
+    """A server that is shutting down opens no session, and says that nothing was sent."""
+    await accounts.stop()
+
+    with pytest.raises(DiscordUnavailable) as caught:
+        await accounts.identify(token, channel)
+    assert not caught.value.may_have_happened
+
+
+async def test_a_failing_listener_does_not_silence_the_account(
+    accounts: DiscordAccounts, token: Secret, channel: str, listener: Listener
+) -> None:
+    """A sighting that cannot be handled is logged, and the next one is delivered all the same."""
+    listener.failure = RuntimeError("no")
+    first = await create(accounts, token, channel, listener)
+
+    assert first.kind is Kind.RESULT
+
+
+@pytest.mark.parametrize("rules", [Rules(heartbeat_interval=0.3, heartbeat_grace=0.1)])
+async def test_a_slow_listener_does_not_stop_the_heart(
+    make_accounts: Callable[..., DiscordAccounts], token: Secret, channel: str, local: LocalDiscord
+) -> None:
+    """While a listener is stuck, heartbeats and their answers go on."""
+    stuck, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def listen(*_: object) -> None:
+        stuck.set()
+        await may_go_on.wait()
+
+    accounts = make_accounts(on_sighting=listen)
+    await accounts.identify(token, channel)
+    await order(accounts, token, channel, "1001")
+    await stuck.wait()
+    before = sessions(local)[0]
+
+    with pytest.raises(TimeoutError):
+        await until(lambda: not sessions(local)[0]["connected"], seconds=1.2)
+    may_go_on.set()
+    assert sessions(local)[0]["id"] == before["id"]
+
+
+async def test_a_guilds_channel_is_subscribed_to(
+    accounts: DiscordAccounts, token: Secret, local: LocalDiscord, listener: Listener, user: dict[str, str]
+) -> None:
+    """In a large guild messages come only to those who asked for them, so they are asked for."""
+    bot = local.admin.state()["applications"][0]["bot_id"]
+    guild = local.admin.create_guild("large", [user["id"], bot], 1000)
+    channel = guild["channels"][0]["id"]
+
+    result = await create(accounts, token, channel, listener)
+
+    assert result.channel_id == channel
+
+
+async def test_other_channels_are_not_heard(
+    accounts: DiscordAccounts,
+    token: Secret,
+    channel: str,
+    local: LocalDiscord,
+    listener: Listener,
+    user: dict[str, str],
+) -> None:
+    """Messages of a channel nobody asked for never reach the listener."""
+    bot = local.admin.state()["applications"][0]["bot_id"]
+    guild = local.admin.create_guild("other", [user["id"], bot], 2)
+    elsewhere = guild["channels"][0]["id"]
+    first = await create(accounts, token, channel, listener)
+    await order(accounts, token, elsewhere, "1002")
+    await accounts.press_button(token, retry(first, "1003"))
+    await listener.result(2)
+
+    assert {channel} == {message.channel_id for message in listener.all(BotMessage)}

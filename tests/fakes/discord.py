@@ -1,0 +1,132 @@
+"""Discord as an account sees it, without a socket."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from pikarelay.jobs.messages import BotMessage
+from pikarelay.jobs.secret import Secret
+from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity
+
+USER = "7001"
+BOT = "8001"
+APPLICATION = "8002"
+
+#: What happens when a press reaches Discord: an exception to raise, or something to do before the 204.
+Answer = Exception | Callable[[], Awaitable[None]] | None
+
+
+class FakeDiscord:
+    """
+    A `Discord` that keeps what it is asked and answers as scripted.
+
+    Answers in `answers` are used up one by one, by presses and commands alike; after them everything is accepted.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.user_id = USER
+        #: Presses and commands in the order in which they came, refused ones included.
+        self.interactions: list[ButtonPress | CommandRun] = []
+        self.answers: deque[Answer] = deque()
+        #: Raised by `identify`, as long as it is set.
+        self.not_ready: Exception | None = None
+        #: Raised by `identify`, each once.
+        self.defects: deque[Exception] = deque()
+        #: (token, channel) of every session asked for.
+        self.listening: list[tuple[str, str]] = []
+        #: By name. A `fresh` look-up moves `fresh_commands` here first.
+        self.commands: dict[str, Command] = {"create": create_command("1")}
+        self.fresh_commands: dict[str, Command] = {}
+        self.fresh_lookups = 0
+        #: By message id.
+        self.messages: dict[str, BotMessage] = {}
+        #: Raised by every read, as long as it is set.
+        self.unreadable: Exception | None = None
+        #: (channel, after) of every history that was read.
+        self.histories_read: list[tuple[str, str]] = []
+        self.messages_read: list[str] = []
+
+    @property
+    def presses(self) -> list[ButtonPress]:
+        return [each for each in self.interactions if isinstance(each, ButtonPress)]
+
+    @property
+    def runs(self) -> list[CommandRun]:
+        return [each for each in self.interactions if isinstance(each, CommandRun)]
+
+    @property
+    def nonces(self) -> list[str]:
+        return [each.nonce for each in self.interactions]
+
+    async def identify(self, token: Secret, channel: str) -> Identity:
+        await asyncio.sleep(0)
+        self.listening.append((token.reveal(), channel))
+        if self.defects:
+            raise self.defects.popleft()
+        if self.not_ready is not None:
+            raise self.not_ready
+        return Identity(user_id=self.user_id)
+
+    @asynccontextmanager
+    async def turn(self, token: Secret) -> AsyncIterator[None]:
+        yield
+
+    async def press_button(self, token: Secret, press: ButtonPress) -> None:
+        await self._interact(press)
+
+    async def run_command(self, token: Secret, run: CommandRun) -> None:
+        await self._interact(run)
+
+    async def find_command(
+        self, token: Secret, channel: str, name: str, *, fresh: bool = False
+    ) -> Command | None:
+        await asyncio.sleep(0)
+        self._read()
+        if fresh:
+            self.fresh_lookups += 1
+            self.commands |= self.fresh_commands
+        return self.commands.get(name)
+
+    async def read_message(self, token: Secret, channel: str, message_id: str) -> BotMessage | None:
+        await asyncio.sleep(0)
+        self.messages_read.append(message_id)
+        self._read()
+        return self.messages.get(message_id)
+
+    async def read_history(self, token: Secret, channel: str, after: str) -> tuple[BotMessage, ...]:
+        await asyncio.sleep(0)
+        self._read()
+        self.histories_read.append((channel, after))
+        shown = [m for m in self.messages.values() if m.channel_id == channel and int(m.id) > int(after)]
+        return tuple(sorted(shown, key=lambda message: int(message.id)))
+
+    def server_time(self) -> datetime:
+        return self._clock.now()
+
+    async def _interact(self, interaction: ButtonPress | CommandRun) -> None:
+        self.interactions.append(interaction)
+        await asyncio.sleep(0)
+        answer = self.answers.popleft() if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            await answer()
+
+    def _read(self) -> None:
+        if self.unreadable is not None:
+            raise self.unreadable
+
+
+def create_command(version: str) -> Command:
+    """Return the bot's `create` as the command index lists it."""
+    return Command(
+        name="create",
+        command_id="600",
+        version=version,
+        application_id=APPLICATION,
+        bot_id=BOT,
+        options={"prompt": 3, "image": 11},
+    )

@@ -1,0 +1,39 @@
+"""A store that can be out of order, and counts what it is asked."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from pikarelay.jobs.job import Job
+from pikarelay.services.ports import Callback, Change, Sightings
+from tests.fakes.store import FakeStore
+
+
+class TroubledStore(FakeStore):
+    """A `FakeStore` of which the methods named in `broken` raise `OSError`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: set[str] = set()
+        #: How often each was called, broken or not.
+        self.calls: Counter[str] = Counter()
+        #: Answers `sightings` once, as a read does that another write overtakes.
+        self.stale_sightings: Sightings | None = None
+
+    async def sightings(self, channel: str, message_ids: Sequence[str]) -> Sightings:
+        self._enter("sightings")
+        stale, self.stale_sightings = self.stale_sightings, None
+        return stale or await super().sightings(channel, message_ids)
+
+    async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
+        self._enter("change")
+        return await super().change(job_id, decide)
+
+    async def claim_callbacks(self, now: datetime, lease: timedelta, limit: int) -> tuple[Callback, ...]:
+        self._enter("claim_callbacks")
+        return await super().claim_callbacks(now, lease, limit)
+
+    def _enter(self, method: str) -> None:
+        self.calls[method] += 1
+        if method in self.broken:
+            raise OSError("disk")

@@ -1,0 +1,122 @@
+"""The stores that must all behave alike, and values to put in them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pikarelay.jobs.job import Account, Caller, Job, Press, PressPhase, Status, Verb
+from pikarelay.jobs.secret import Secret
+from pikarelay.services.ports import CallbackAttempt, CallbackDraft, Change, Store
+from pikarelay.store.migrations import migrate, sqlite_url
+from pikarelay.store.sqlite import SqliteStore
+from pikarelay.store.vault import load_root_key
+from tests.fakes.store import FakeStore
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
+LEASE = timedelta(seconds=60)
+TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.canary.0123456789abcdefghijABCDEFGHIJ0123456"
+
+#: For the type checker: both are what the services ask for.
+PORTS: tuple[type[Store], ...] = (FakeStore, SqliteStore)
+AnyStore = FakeStore | SqliteStore
+#: Opens the same store, again after it was closed: what was written before is there.
+Opener = Callable[[], AbstractAsyncContextManager[AnyStore]]
+
+
+def _fake(_folder: Path) -> Opener:
+    fake = FakeStore()
+
+    @asynccontextmanager
+    async def open_again() -> AsyncIterator[AnyStore]:
+        yield fake
+
+    return open_again
+
+
+def _sqlite(folder: Path) -> Opener:
+    path = folder / "pikarelay.db"
+    migrate(sqlite_url(path))
+    root_key = load_root_key(folder)
+    return lambda: SqliteStore.open(path, root_key=root_key)
+
+
+STORES: dict[str, Callable[[Path], Opener]] = {"fake": _fake, "sqlite": _sqlite}
+
+
+@pytest.fixture(params=STORES)
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+async def store(opener: Opener) -> AsyncIterator[AnyStore]:
+    async with opener() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    async with _sqlite(tmp_path)() as opened:
+        assert isinstance(opened, SqliteStore)
+        yield opened
+
+
+def a_caller(caller_id: str = "ann", **fields: Any) -> Caller:
+    return Caller(**{"caller_id": caller_id, "name": caller_id.title(), "created": NOW, **fields})
+
+
+def an_account(caller_id: str = "ann", channel: str = "100", **fields: Any) -> Account:
+    given = {"discord_token": Secret(TOKEN), "max_jobs": 3, "updated": NOW, **fields}
+    return Account(caller_id=caller_id, channel=channel, **given)
+
+
+def a_job(number: int = 1, **fields: Any) -> Job:
+    """Return a job of Ann's on channel 100 whose press waits, made `number` seconds after NOW."""
+    press = {"nonce": f"{number:019}", **fields.pop("press", {})}
+    given: dict[str, Any] = {
+        "job_id": f"job-{number:04}",
+        "caller_id": "ann",
+        "verb": Verb.BUTTON,
+        "created": NOW + timedelta(seconds=number),
+        "updated": NOW + timedelta(seconds=number),
+        "discord_token": Secret(TOKEN),
+        "channel": "100",
+        "max_jobs": 10,
+        **fields,
+    }
+    return Job(press=Press(**press), **given)
+
+
+def a_sent_job(number: int = 1, **fields: Any) -> Job:
+    press = {"phase": PressPhase.SENT, "sent": NOW + timedelta(seconds=number), **fields.pop("press", {})}
+    return a_job(number, press=press, **fields)
+
+
+def a_final_job(number: int = 1, **fields: Any) -> Job:
+    return a_sent_job(number, **{"status": Status.COMPLETED, **fields})
+
+
+async def put(store: AnyStore, *jobs: Job) -> None:
+    for job in jobs:
+        await store.admit(job.caller_id, [job.channel], lambda _executing, job=job: job)  # type: ignore[misc]
+
+
+def a_draft(job: Job, **fields: Any) -> CallbackDraft:
+    given = {"url": "https://example.com/hook", "body": b'{"status": "completed"}', **fields}
+    return CallbackDraft(**{"callback_id": f"cb-{job.job_id}", "job_id": job.job_id, **given})
+
+
+async def put_with_callback(store: AnyStore, *jobs: Job) -> None:
+    """Add jobs whose callbacks are due at the time they were last updated."""
+    await put(store, *jobs)
+    for job in jobs:
+        await store.change(job.job_id, lambda found: Change(job=found, callback=a_draft(found)))
+
+
+def an_attempt(job: Job, number: int = 1, **fields: Any) -> CallbackAttempt:
+    given = {"started": NOW, "duration_ms": 12, "status": 200, "address": "192.0.2.7", **fields}
+    return CallbackAttempt(callback_id=f"cb-{job.job_id}", attempt=number, **given)

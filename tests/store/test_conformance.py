@@ -1,0 +1,605 @@
+"""What every store does, asked of each of them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from pikarelay.errors import TooManyJobs
+from pikarelay.jobs.job import Button, Job, PressPhase, Status
+from pikarelay.jobs.secret import Secret
+from pikarelay.services.ports import ApiToken, CallbackOutcome, Change, MessageTaken, Sightings
+from pikarelay.store.rules import AlreadyThere
+from tests.store.conftest import (
+    LEASE,
+    NOW,
+    AnyStore,
+    Opener,
+    a_caller,
+    a_draft,
+    a_final_job,
+    a_job,
+    a_sent_job,
+    an_account,
+    an_attempt,
+    put,
+    put_with_callback,
+)
+
+DELIVERED = CallbackOutcome(delivered=True)
+GIVEN_UP = CallbackOutcome(given_up=True)
+
+
+def a_token(token_id: str = "t1", caller_id: str = "ann") -> ApiToken:
+    return ApiToken(token_id=token_id, caller_id=caller_id, hint="pk_abcd", created=NOW)
+
+
+class TestCallers:
+    async def test_token_names_its_caller(self, store: AnyStore) -> None:
+        """The digest of an API token leads to its caller, with all that is known of them."""
+        ann = a_caller(subscribed_until=NOW, has_subscription=False, reply_url="https://example.com/")
+        await store.add_caller(ann)
+        await store.add_caller(a_caller("bob"))
+        await store.add_api_token(a_token(), b"a" * 32)
+        await store.add_api_token(a_token("t2", "bob"), b"b" * 32)
+
+        assert ann == await store.caller_by_token(b"a" * 32)
+        assert a_caller("bob") == await store.caller_by_token(b"b" * 32)
+
+    async def test_unknown_digest_is_nobody(self, store: AnyStore) -> None:
+        """A digest that was never added leads to nobody."""
+        await store.add_caller(a_caller())
+        await store.add_api_token(a_token(), b"a" * 32)
+
+        assert await store.caller_by_token(b"x" * 32) is None
+
+    async def test_revoked_token_is_nobody(self, store: AnyStore) -> None:
+        """A token leads nowhere once it is revoked, and is revoked once only."""
+        await store.add_caller(a_caller())
+        await store.add_api_token(a_token(), b"a" * 32)
+        later = NOW + timedelta(hours=1)
+
+        assert await store.revoke_api_token("t1", later) is True
+        assert await store.caller_by_token(b"a" * 32) is None
+        assert await store.revoke_api_token("t1", later + LEASE) is False
+        assert (replace(a_token(), revoked=later),) == await store.api_tokens()
+
+    async def test_revoking_an_unknown_token(self, store: AnyStore) -> None:
+        """A token that does not exist is not revoked."""
+        assert await store.revoke_api_token("none", NOW) is False
+
+    async def test_caller_is_replaced(self, store: AnyStore) -> None:
+        """Putting a caller adds or replaces it, and its tokens go on leading to it."""
+        await store.put_caller(a_caller())
+        await store.add_api_token(a_token(), b"a" * 32)
+        changed = a_caller(name="Anna", subscribed_until=NOW, reply_url="https://example.com/")
+        await store.put_caller(changed)
+
+        assert (changed,) == await store.callers()
+        assert changed == await store.caller_by_token(b"a" * 32)
+
+    async def test_callers_are_listed_by_age(self, store: AnyStore) -> None:
+        """Callers are listed from the oldest on."""
+        young = a_caller("ann", created=NOW + LEASE)
+        await store.add_caller(young)
+        await store.add_caller(a_caller("bob"))
+
+        assert (a_caller("bob"), young) == await store.callers()
+
+    async def test_tokens_are_listed_by_age(self, store: AnyStore) -> None:
+        """API tokens are listed from the oldest on, then by id."""
+        for token_id in ("t3", "t1", "t2"):
+            await store.add_api_token(a_token(token_id), token_id.encode())
+
+        assert [token.token_id for token in await store.api_tokens()] == ["t1", "t2", "t3"]
+
+    async def test_ids_are_given_once(self, store: AnyStore) -> None:
+        """A caller, token or digest that is there already is refused and left as it is."""
+        await store.add_caller(a_caller())
+        await store.add_api_token(a_token(), b"a" * 32)
+
+        with pytest.raises(AlreadyThere):
+            await store.add_caller(a_caller(name="Another"))
+        with pytest.raises(AlreadyThere):
+            await store.add_api_token(a_token(), b"b" * 32)
+        with pytest.raises(AlreadyThere):
+            await store.add_api_token(a_token("t2"), b"a" * 32)
+        assert (a_caller(),) == await store.callers()
+        assert (a_token(),) == await store.api_tokens()
+
+
+class TestAccounts:
+    async def test_account_is_read_back(self, store: AnyStore) -> None:
+        """An account comes back as it was put, its Discord token included."""
+        await store.put_account(an_account())
+
+        assert an_account() == await store.account("ann", "100")
+        assert await store.account("ann", "200") is None
+        assert await store.account("bob", "100") is None
+
+    async def test_account_is_replaced(self, store: AnyStore) -> None:
+        """Putting an account on a channel that has one replaces it."""
+        changed = an_account(discord_token=Secret("another"), max_jobs=9, updated=NOW + LEASE)
+        await store.put_account(an_account())
+        await store.put_account(changed)
+
+        assert (changed,) == await store.accounts("ann")
+
+    async def test_accounts_are_listed_by_channel(self, store: AnyStore) -> None:
+        """One caller's accounts, or all, are listed by channel."""
+        for caller_id, channel in (("ann", "300"), ("bob", "200"), ("ann", "100")):
+            await store.put_account(an_account(caller_id, channel))
+
+        assert [account.channel for account in await store.accounts("ann")] == ["100", "300"]
+        assert [account.channel for account in await store.accounts()] == ["100", "200", "300"]
+        assert await store.accounts("carl") == ()
+
+    async def test_account_is_deleted(self, store: AnyStore) -> None:
+        """A deleted account is gone, and deleting it again says so."""
+        await store.put_account(an_account())
+
+        assert await store.delete_account("ann", "100") is True
+        assert await store.account("ann", "100") is None
+        assert await store.delete_account("ann", "100") is False
+
+
+def limited_to(places: int, job: Job) -> Callable[[Mapping[str, tuple[str, ...]]], Job]:
+    def decide(executing: Mapping[str, tuple[str, ...]]) -> Job:
+        if len(executing[job.channel]) >= places:
+            raise TooManyJobs(places, executing[job.channel])
+        return job
+
+    return decide
+
+
+class TestAdmission:
+    async def test_decision_sees_what_executes(self, store: AnyStore) -> None:
+        """The decision sees the caller's unfinished jobs on each channel asked for, oldest first, and no others."""
+        await put(
+            store,
+            a_job(3),
+            a_job(1),
+            a_job(2, channel="200"),
+            a_final_job(4),
+            a_job(5, caller_id="bob"),
+            a_job(6, channel="400"),
+        )
+        seen: list[Mapping[str, tuple[str, ...]]] = []
+
+        def decide(executing: Mapping[str, tuple[str, ...]]) -> Job:
+            seen.append(executing)
+            return a_job(7)
+
+        admitted = await store.admit("ann", ["300", "100", "200"], decide)
+
+        assert seen == [{"300": (), "100": ("job-0001", "job-0003"), "200": ("job-0002",)}]
+        assert a_job(7) == admitted
+        assert a_job(7) == await store.job("job-0007")
+
+    async def test_refusal_writes_nothing(self, store: AnyStore) -> None:
+        """What the decision raises is passed on as it is, and nothing is written."""
+        refusal = TooManyJobs(1, ["job-0001"])
+
+        def refuse(_executing: Mapping[str, tuple[str, ...]]) -> Job:
+            raise refusal
+
+        with pytest.raises(TooManyJobs) as raised:
+            await store.admit("ann", ["100"], refuse)
+        assert refusal is raised.value
+        assert await store.unfinished() == ()
+
+    async def test_last_place_is_given_once(self, store: AnyStore) -> None:
+        """Of many admissions racing for a channel's last place, exactly one is admitted."""
+        await put(store, a_job(1), a_job(2))
+        racers = [store.admit("ann", ["100"], limited_to(3, a_job(n))) for n in range(10, 40)]
+        results = await asyncio.gather(*racers, return_exceptions=True)
+
+        assert sum(isinstance(result, Job) for result in results) == 1
+        assert sum(isinstance(result, TooManyJobs) for result in results) == 29
+        assert len(await store.executing("ann")) == 3
+
+    async def test_overlapping_channels(self, store: AnyStore) -> None:
+        """Admissions that name the same channels in different orders all come through, each within its limit."""
+        names = ["100", "200", "300"]
+        racers = [
+            store.admit("ann", names[n % 3 :] + names[: n % 3], limited_to(2, a_job(n, channel=names[n % 3])))
+            for n in range(30)
+        ]
+        results = await asyncio.gather(*racers, return_exceptions=True)
+
+        assert sum(isinstance(result, Job) for result in results) == 6
+        assert sum(isinstance(result, TooManyJobs) for result in results) == 24
+
+    @pytest.mark.parametrize(
+        "twin", [a_job(1, press={"nonce": "other"}), a_job(2, press={"nonce": f"{1:019}"})]
+    )
+    async def test_id_and_nonce_are_given_once(self, store: AnyStore, twin: Job) -> None:
+        """A second job with a known id or nonce is refused, and the first one stays as it is."""
+        await put(store, a_job(1))
+
+        with pytest.raises(AlreadyThere):
+            await put(store, twin)
+        assert (a_job(1),) == await store.unfinished()
+
+
+class TestReadingJobs:
+    async def test_unknown_job(self, store: AnyStore) -> None:
+        """A job that does not exist is None, by id and by nonce."""
+        assert await store.job("none") is None
+        assert await store.job_by_nonce("none") is None
+
+    async def test_job_by_nonce(self, store: AnyStore) -> None:
+        """A nonce leads to its job, finished or not."""
+        await put(store, a_job(1), a_final_job(2))
+
+        assert a_job(1) == await store.job_by_nonce(f"{1:019}")
+        assert a_final_job(2) == await store.job_by_nonce(f"{2:019}")
+
+    async def test_executing_lists_unfinished_of_all_channels(self, store: AnyStore) -> None:
+        """A caller's executing jobs are the unfinished ones of all channels, oldest first."""
+        await put(store, a_job(2), a_sent_job(1, channel="200"), a_final_job(3), a_job(4, caller_id="bob"))
+
+        assert await store.executing("ann") == ("job-0001", "job-0002")
+        assert await store.executing("carl") == ()
+
+    async def test_newest_jobs(self, store: AnyStore) -> None:
+        """The newest jobs of all callers come newest first, finished or not, as many as asked for."""
+        await put(store, a_job(2), a_final_job(3), a_job(1, caller_id="bob"))
+
+        assert (a_final_job(3), a_job(2)) == await store.newest_jobs(2)
+        assert (a_final_job(3), a_job(2), a_job(1, caller_id="bob")) == await store.newest_jobs(9)
+
+    async def test_every_unfinished_status_is_unfinished(self, store: AnyStore) -> None:
+        """Created, started and progress are unfinished; the four endings are not."""
+        await put(store, *(a_job(n, status=status) for n, status in enumerate(Status)))
+
+        assert [job.status for job in await store.unfinished()] == [
+            Status.CREATED,
+            Status.STARTED,
+            Status.PROGRESS,
+        ]
+
+    async def test_open_jobs_have_left_this_server(self, store: AnyStore) -> None:
+        """Sightings show the channel's unfinished jobs whose press has left, oldest press first."""
+        late = a_sent_job(1, press={"sent": NOW + timedelta(hours=1), "phase": PressPhase.BOUND})
+        early = a_sent_job(2, caller_id="bob", press={"phase": PressPhase.ACCEPTED})
+        await put(store, late, early, a_job(3), a_final_job(4), a_sent_job(5, channel="200"))
+
+        assert Sightings(open_jobs=(early, late), owners={}) == await store.sightings("100", [])
+
+    async def test_owners_of_messages(self, store: AnyStore) -> None:
+        """Sightings name the owners of the messages asked for, of finished jobs too, however many are asked for."""
+        await put(store, a_sent_job(1), a_final_job(2))
+        for number in range(20):
+            job_id = f"job-{1 + number % 2:04}"
+            message_id = f"m{number}"
+            await store.change(job_id, lambda job, m=message_id: Change(job=job, message_id=m))  # type: ignore[misc]
+        asked = ["unknown", *(f"m{number}" for number in range(19))]
+        sightings = await store.sightings("100", asked)
+
+        assert {f"m{number}": f"job-{1 + number % 2:04}" for number in range(19)} == sightings.owners
+
+
+class TestChange:
+    async def test_change_is_written(self, store: AnyStore) -> None:
+        """What the decision returns is the job from then on."""
+        await put(store, a_job(1))
+
+        def decide(job: Job) -> Change:
+            press = replace(job.press, phase=PressPhase.SENT, sent=NOW, user_id="5", interaction_id="6")
+            buttons = (Button(name="retry", custom_id="x"),)
+            return Change(
+                job=replace(
+                    job, press=press, status=Status.PROGRESS, buttons=buttons, discord_token=Secret("new")
+                )
+            )
+
+        changed = await store.change("job-0001", decide)
+
+        assert decide(a_job(1)).job == changed
+        assert changed == await store.job("job-0001")
+
+    async def test_unknown_job_is_not_decided_about(self, store: AnyStore) -> None:
+        """For a job that does not exist, nobody is asked and None is returned."""
+        asked: list[Job] = []
+
+        def decide(job: Job) -> None:
+            asked.append(job)
+
+        assert await store.change("none", decide) is None
+        assert asked == []
+
+    async def test_no_change(self, store: AnyStore) -> None:
+        """A decision of None leaves the job as it is."""
+        await put(store, a_job(1))
+
+        assert await store.change("job-0001", lambda _job: None) is None
+        assert a_job(1) == await store.job("job-0001")
+
+    async def test_what_decide_raises(self, store: AnyStore) -> None:
+        """What the decision raises is passed on, and nothing is written."""
+        await put(store, a_job(1))
+
+        def decide(_job: Job) -> Change:
+            raise LookupError("no")
+
+        with pytest.raises(LookupError, match="no"):
+            await store.change("job-0001", decide)
+        assert a_job(1) == await store.job("job-0001")
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            replace(a_job(1), job_id="other"),
+            replace(a_job(1), caller_id="bob"),
+            replace(a_job(1), channel="200"),
+            replace(a_job(1), created=NOW),
+            a_job(1, press={"nonce": "other"}),
+        ],
+    )
+    async def test_identity_is_fixed(self, store: AnyStore, changed: Job) -> None:
+        """A change of what was fixed at admission is refused as the defect it is."""
+        await put(store, a_job(1))
+
+        with pytest.raises(ValueError, match="never changes"):
+            await store.change("job-0001", lambda _job: Change(job=changed))
+        assert a_job(1) == await store.job("job-0001")
+
+    async def test_no_change_is_lost(self, store: AnyStore) -> None:
+        """Of 200 changes made at once to one job, each builds on the one before."""
+        await put(store, a_job(1))
+
+        def count(job: Job) -> Change:
+            return Change(job=replace(job, message_flags=job.message_flags + 1))
+
+        await asyncio.gather(*(store.change("job-0001", count) for _ in range(200)))
+        job = await store.job("job-0001")
+
+        assert job is not None
+        assert job.message_flags == 200
+
+    async def test_message_belongs_to_one_job(self, store: AnyStore) -> None:
+        """A message that belongs to a job is refused to any other, together with all else of that change."""
+        await put(store, a_sent_job(1), a_sent_job(2))
+        await store.change("job-0001", lambda job: Change(job=job, message_id="m1"))
+
+        with pytest.raises(MessageTaken):
+            await store.change(
+                "job-0002",
+                lambda job: Change(
+                    job=replace(job, status=Status.COMPLETED), message_id="m1", callback=a_draft(job)
+                ),
+            )
+        assert a_sent_job(2) == await store.job("job-0002")
+        assert (await store.sightings("100", ["m1"])).owners == {"m1": "job-0001"}
+        assert await store.next_callback() is None
+
+    async def test_same_message_again(self, store: AnyStore) -> None:
+        """A job may say of a message that it owns it as often as it likes."""
+        await put(store, a_sent_job(1))
+        for _ in range(2):
+            await store.change("job-0001", lambda job: Change(job=job, message_id="m1"))
+
+        assert (await store.sightings("100", ["m1"])).owners == {"m1": "job-0001"}
+
+    async def test_race_for_a_message(self, store: AnyStore) -> None:
+        """Of many jobs that claim one message at once, exactly one gets it."""
+        jobs = [a_sent_job(n) for n in range(20)]
+        await put(store, *jobs)
+        results = await asyncio.gather(
+            *(store.change(job.job_id, lambda job: Change(job=job, message_id="m1")) for job in jobs),
+            return_exceptions=True,
+        )
+
+        assert sum(isinstance(result, Job) for result in results) == 1
+        assert sum(isinstance(result, MessageTaken) for result in results) == 19
+
+
+class TestWithdrawing:
+    @pytest.mark.parametrize("job", [a_job(1), a_sent_job(1)])
+    async def test_not_accepted(self, store: AnyStore, job: Job) -> None:
+        """A job whose press Discord never accepted is gone, and its place is free."""
+        await put(store, job)
+        await store.withdraw("job-0001")
+
+        assert await store.job("job-0001") is None
+        assert await store.executing("ann") == ()
+
+    @pytest.mark.parametrize(
+        "job",
+        [
+            a_sent_job(1, press={"phase": PressPhase.ACCEPTED}),
+            a_sent_job(1, press={"phase": PressPhase.BOUND}),
+            a_sent_job(1, status=Status.STARTED),
+            a_job(1, status=Status.CANCELLED),
+            a_final_job(1),
+        ],
+    )
+    async def test_any_other(self, store: AnyStore, job: Job) -> None:
+        """A job that Discord accepted, or that has moved on, stays."""
+        await put(store, job)
+        await store.withdraw("job-0001")
+        await store.withdraw("none")
+
+        assert job == await store.job("job-0001")
+
+
+class TestCallbacks:
+    async def test_claimed_when_due(self, store: AnyStore) -> None:
+        """A callback is due from the moment its job ended, with the very bytes it was drafted with."""
+        job = a_final_job(1)
+        await put_with_callback(store, job)
+
+        assert job.updated == await store.next_callback()
+        assert await store.claim_callbacks(job.updated - timedelta(milliseconds=1), LEASE, 10) == ()
+        (callback,) = await store.claim_callbacks(job.updated, LEASE, 10)
+        assert (a_draft(job).url, a_draft(job).body, "job-0001", "cb-job-0001", 1, job.updated) == (
+            callback.url,
+            callback.body,
+            callback.job_id,
+            callback.callback_id,
+            callback.attempt,
+            callback.created,
+        )
+
+    async def test_one_callback_per_job(self, store: AnyStore) -> None:
+        """A second callback of a job is refused with all of its change."""
+        job = a_final_job(1)
+        await put_with_callback(store, job)
+
+        with pytest.raises(AlreadyThere):
+            await store.change(
+                "job-0001",
+                lambda job: Change(job=replace(job, error="x"), callback=a_draft(job, callback_id="cb2")),
+            )
+        assert job == await store.job("job-0001")
+
+    async def test_oldest_first_up_to_the_limit(self, store: AnyStore) -> None:
+        """A claim takes the oldest due ones, no more than it asked for, and in order."""
+        await put_with_callback(store, *(a_final_job(n) for n in (3, 1, 2, 4)))
+        now = NOW + timedelta(minutes=1)
+
+        assert [c.job_id for c in await store.claim_callbacks(now, LEASE, 2)] == ["job-0001", "job-0002"]
+        assert [c.job_id for c in await store.claim_callbacks(now, LEASE, 9)] == ["job-0003", "job-0004"]
+
+    async def test_claimed_by_one(self, store: AnyStore) -> None:
+        """Two that claim at the same time never get the same callback, and together get all."""
+        await put_with_callback(store, *(a_final_job(n) for n in range(20)))
+        now = NOW + timedelta(minutes=1)
+        claims = await asyncio.gather(*(store.claim_callbacks(now, LEASE, 15) for _ in range(2)))
+        claimed = [callback.job_id for claim in claims for callback in claim]
+
+        assert sorted(f"job-{n:04}" for n in range(20)) == sorted(claimed)
+
+    async def test_lease_runs_out(self, store: AnyStore) -> None:
+        """A claim whose outcome is not recorded in time comes up again, as the next try."""
+        await put_with_callback(store, a_final_job(1))
+        now = NOW + timedelta(minutes=1)
+        await store.claim_callbacks(now, LEASE, 10)
+
+        assert now + LEASE == await store.next_callback()
+        assert await store.claim_callbacks(now + LEASE - timedelta(milliseconds=1), LEASE, 10) == ()
+        assert [c.attempt for c in await store.claim_callbacks(now + LEASE, LEASE, 10)] == [2]
+
+    @pytest.mark.parametrize("outcome", [DELIVERED, GIVEN_UP])
+    async def test_no_more_tries(self, store: AnyStore, outcome: CallbackOutcome) -> None:
+        """A callback that was delivered or given up never comes up again, and its log stays."""
+        job = a_final_job(1)
+        await put_with_callback(store, job)
+        await store.claim_callbacks(job.updated, LEASE, 10)
+        await store.finish_callback(an_attempt(job), outcome)
+
+        assert await store.next_callback() is None
+        assert await store.claim_callbacks(job.updated + 9 * LEASE, LEASE, 10) == ()
+        assert (an_attempt(job),) == await store.attempts("job-0001")
+
+    async def test_retry(self, store: AnyStore) -> None:
+        """A callback to be tried again comes up when its outcome said so, with the same bytes."""
+        job = a_final_job(1)
+        await put_with_callback(store, job)
+        (first,) = await store.claim_callbacks(job.updated, LEASE, 10)
+        failed = an_attempt(job, status=None, error="timeout", address=None)
+        await store.finish_callback(failed, CallbackOutcome(retry_at=NOW + 5 * LEASE))
+        (second,) = await store.claim_callbacks(NOW + 5 * LEASE, LEASE, 10)
+
+        assert replace(first, attempt=2) == second
+        await store.finish_callback(an_attempt(job, 2), DELIVERED)
+        assert (failed, an_attempt(job, 2)) == await store.attempts("job-0001")
+
+    async def test_late_outcome_decides_nothing(self, store: AnyStore) -> None:
+        """The outcome of a try that somebody has taken over is logged, and leaves the new claim alone."""
+        job = a_final_job(1)
+        await put_with_callback(store, job)
+        await store.claim_callbacks(NOW + LEASE, LEASE, 10)
+        await store.claim_callbacks(NOW + 3 * LEASE, LEASE, 10)
+        await store.finish_callback(an_attempt(job, 1), GIVEN_UP)
+
+        assert await store.next_callback() == NOW + 4 * LEASE
+        assert (an_attempt(job, 1),) == await store.attempts("job-0001")
+
+    async def test_first_outcome_counts(self, store: AnyStore) -> None:
+        """A try's outcome that is reported again changes nothing."""
+        job = a_final_job(1)
+        await put_with_callback(store, job)
+        await store.claim_callbacks(job.updated, LEASE, 10)
+        await store.finish_callback(an_attempt(job), DELIVERED)
+        await store.finish_callback(an_attempt(job, status=500), CallbackOutcome(retry_at=NOW))
+
+        assert await store.next_callback() is None
+        assert (an_attempt(job),) == await store.attempts("job-0001")
+
+    async def test_outcome_of_a_pruned_callback(self, store: AnyStore) -> None:
+        """An outcome that comes after its job was pruned is dropped."""
+        await store.finish_callback(an_attempt(a_final_job(1)), DELIVERED)
+
+        assert await store.attempts("job-0001") == ()
+
+    @pytest.mark.parametrize("outcome", [CallbackOutcome(), CallbackOutcome(delivered=True, given_up=True)])
+    async def test_outcome_says_one_thing(self, store: AnyStore, outcome: CallbackOutcome) -> None:
+        """An outcome that says nothing, or two things, is a defect."""
+        with pytest.raises(ValueError, match="one of"):
+            await store.finish_callback(an_attempt(a_final_job(1)), outcome)
+
+    async def test_nothing_waits(self, store: AnyStore) -> None:
+        """Without callbacks there is no next one, and no log."""
+        assert await store.next_callback() is None
+        assert await store.attempts("none") == ()
+
+
+class TestPruning:
+    async def test_old_final_jobs_go(self, store: AnyStore) -> None:
+        """Pruning deletes final jobs last changed before a moment, and nothing else."""
+        await put(store, a_final_job(1), a_final_job(2), a_job(3), a_final_job(4))
+
+        assert await store.prune(NOW + timedelta(seconds=4)) == 2
+        assert await store.job("job-0001") is None
+        assert await store.job("job-0002") is None
+        assert a_job(3) == await store.job("job-0003")
+        assert a_final_job(4) == await store.job("job-0004")
+        assert await store.prune(NOW + timedelta(seconds=4)) == 0
+
+    async def test_all_that_hangs_on_it_goes(self, store: AnyStore) -> None:
+        """With a pruned job go its messages, its callback and that one's log."""
+        job = a_final_job(1)
+        await put_with_callback(store, job)
+        await store.change("job-0001", lambda job: Change(job=job, message_id="m1"))
+        await store.claim_callbacks(job.updated, LEASE, 10)
+        await store.finish_callback(an_attempt(job), CallbackOutcome(retry_at=NOW + LEASE))
+        await store.prune(NOW + LEASE)
+
+        assert (await store.sightings("100", ["m1"])).owners == {}
+        assert await store.next_callback() is None
+        assert await store.attempts("job-0001") == ()
+        await put_with_callback(store, job)
+        assert job.updated == await store.next_callback()
+
+
+async def test_everything_survives_a_restart(opener: Opener) -> None:
+    """What was written is there after the store is closed and opened again."""
+    job = a_final_job(1)
+    async with opener() as store:
+        await store.add_caller(a_caller())
+        await store.add_api_token(a_token(), b"a" * 32)
+        await store.put_account(an_account())
+        await put_with_callback(store, job)
+        await put(store, a_sent_job(2))
+        await store.change("job-0002", lambda job: Change(job=job, message_id="m2"))
+        await store.claim_callbacks(job.updated, LEASE, 1)
+        await store.finish_callback(an_attempt(job), CallbackOutcome(retry_at=NOW + LEASE))
+
+    async with opener() as store:
+        assert a_caller() == await store.caller_by_token(b"a" * 32)
+        assert an_account() == await store.account("ann", "100")
+        assert job == await store.job("job-0001")
+        assert Sightings(open_jobs=(a_sent_job(2),), owners={"m2": "job-0002"}) == await store.sightings(
+            "100", ["m2"]
+        )
+        assert await store.next_callback() == NOW + LEASE
+        assert (an_attempt(job),) == await store.attempts("job-0001")
+
+
+async def test_ping(store: AnyStore) -> None:
+    """A store that can be written to answers a ping."""
+    await store.ping()

@@ -1,0 +1,186 @@
+"""Uploaded files on the disk."""
+
+import asyncio
+import io
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pikarelay.errors import InvalidValue, Unavailable
+from pikarelay.jobs.job import Upload
+from pikarelay.store.files import UploadFolder
+
+
+def png(side: int = 64) -> bytes:
+    target = io.BytesIO()
+    Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(target, "PNG")
+    return target.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> UploadFolder:
+    return UploadFolder(tmp_path / "uploads")
+
+
+@pytest.fixture(params=["unnamed", "named"])
+def either_folder(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> UploadFolder:
+    """A folder on a file system that can have files without names, and one that cannot."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE")
+    return UploadFolder(tmp_path / "uploads")
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def stored(folder: UploadFolder, data: bytes, declared: str | None = None) -> Upload:
+    sink = folder.open_sink(declared)
+    for start in range(0, len(data), 1000):
+        await sink.write(data[start : start + 1000])
+    return await sink.finish()
+
+
+async def test_stored_file_is_read_back(either_folder: UploadFolder) -> None:
+    """What came in comes out, byte for byte, as often as it is read, under a name of ours."""
+    data = png()
+
+    upload = await stored(either_folder, data)
+    file = either_folder.open(upload)
+
+    assert (len(data), "image/png") == (upload.size, upload.type)
+    assert ("image.png", len(data)) == (file.filename, file.size)
+    for _ in range(2):
+        assert data == b"".join([piece async for piece in file.read()])
+    assert {upload.key} == either_folder.keys()
+
+
+@pytest.mark.parametrize(
+    ("declared", "shown"),
+    [
+        (None, "image/png"),
+        ("application/octet-stream", "image/png"),
+        ("text/html", "image/png"),
+        ("image/", "image/png"),
+        ("image/x y", "image/png"),
+        ("image/jpeg", "image/jpeg"),
+        ("Image/PNG", "image/png"),
+    ],
+)
+async def test_declared_type_is_shown_when_it_is_one(
+    folder: UploadFolder, declared: str | None, shown: str
+) -> None:
+    """A job shows the type its caller declared, where that says anything; the name on the disk never follows it."""
+    upload = await stored(folder, png(), declared)
+
+    assert shown == upload.type
+    assert upload.key.endswith(".png")
+
+
+async def test_file_is_private_and_has_its_final_name_at_once(
+    either_folder: UploadFolder, tmp_path: Path
+) -> None:
+    """Before it is finished a file cannot be opened; afterwards only its owner can."""
+    sink = either_folder.open_sink(None)
+    await sink.write(png())
+
+    assert frozenset() == either_folder.keys()
+
+    upload = await sink.finish()
+    mode = (tmp_path / "uploads" / upload.key).stat().st_mode
+
+    assert mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+async def test_discarded_file_is_gone(
+    either_folder: UploadFolder, tmp_path: Path, *, is_finished: bool
+) -> None:
+    """Of a discarded file nothing stays, finished or not, and to discard it again changes nothing."""
+    before = descriptors()
+    sink = either_folder.open_sink(None)
+    await sink.write(png())
+    if is_finished:
+        await sink.finish()
+
+    await sink.discard()
+    await sink.discard()
+
+    assert list((tmp_path / "uploads").iterdir()) == []
+    assert descriptors() <= before
+
+
+async def test_bad_file_is_refused_at_its_first_bytes(folder: UploadFolder, tmp_path: Path) -> None:
+    """What is no image is refused before it is on the disk."""
+    sink = folder.open_sink("image/png")
+
+    with pytest.raises(InvalidValue, match=r"^image is not supported$"):
+        await sink.write(b"<html>" + bytes(100))
+    assert list((tmp_path / "uploads").iterdir()) == []
+
+
+async def test_empty_file_is_refused(folder: UploadFolder) -> None:
+    """A file without bytes is no image."""
+    with pytest.raises(InvalidValue, match=r"^image is not supported$"):
+        await folder.open_sink("image/png").finish()
+
+
+async def test_failing_disk_is_unavailable(folder: UploadFolder, tmp_path: Path) -> None:
+    """When the disk does not take a file, the caller is told to come back."""
+    (tmp_path / "uploads").rmdir()
+    sink = folder.open_sink(None)
+
+    with pytest.raises(Unavailable):
+        await sink.write(png())
+    await sink.discard()
+
+
+async def test_cancelled_write_is_discarded_safely(folder: UploadFolder, tmp_path: Path) -> None:
+    """A request that is cancelled while a thread writes its file leaves neither file nor descriptor."""
+    data = png(512)
+    before = descriptors()
+    for _ in range(50):
+        sink = folder.open_sink(None)
+        task = asyncio.create_task(sink.write(data))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await sink.discard()
+
+    assert list((tmp_path / "uploads").iterdir()) == []
+    assert descriptors() <= before
+
+
+async def test_sweep_removes_what_a_killed_process_left(folder: UploadFolder, tmp_path: Path) -> None:
+    """Unfinished files go at the next start, finished ones stay."""
+    upload = await stored(folder, png())
+    (tmp_path / "uploads" / "0123.part").write_bytes(b"x")
+
+    assert folder.sweep() == 1
+    assert {upload.key} == folder.keys()
+
+
+async def test_removed_file_is_gone(folder: UploadFolder) -> None:
+    """A file that nobody needs any more can be deleted, twice if need be."""
+    upload = await stored(folder, png())
+
+    folder.remove(upload.key)
+
+    with pytest.raises(FileNotFoundError):
+        folder.open(upload)
+    folder.remove(upload.key)
+
+
+@pytest.mark.parametrize(
+    "key", ["../secret.png", "/etc/passwd", "", "a.png", "0" * 32 + ".html", "0" * 32 + ".png\n"]
+)
+def test_keys_lead_nowhere_else(folder: UploadFolder, key: str) -> None:
+    """A key that is none of ours opens and deletes nothing."""
+    with pytest.raises(FileNotFoundError):
+        folder.open(Upload(size=1, type="image/png", key=key))
+    with pytest.raises(FileNotFoundError):
+        folder.remove(key)

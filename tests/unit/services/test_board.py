@@ -1,0 +1,72 @@
+"""Who waits for what, and that nothing is left when they are gone."""
+
+import asyncio
+from datetime import timedelta
+
+from pikarelay.services.board import Board
+from tests.factories import CHANNEL, a_job
+from tests.fakes.clock import FakeClock, settle
+
+
+async def test_watch_ends_with_what_it_waits_for() -> None:
+    """A watch returns the first shown job of which its condition holds."""
+    board, clock = Board(), FakeClock()
+    with board.watch(a_job()) as watch:
+        waiting = asyncio.ensure_future(watch.until(lambda job: job.content == "b", timedelta(9), clock))
+        for content in "abc":
+            board.publish(a_job(content=content))
+            await settle()
+
+    assert "b" == waiting.result().content
+    assert 0 == clock.sleepers
+
+
+async def test_watch_ends_with_its_time() -> None:
+    """When time is up, the job is returned as it was last shown."""
+    board, clock = Board(), FakeClock()
+    with board.watch(a_job()) as watch:
+        waiting = asyncio.ensure_future(watch.until(lambda _: False, timedelta(seconds=5), clock))
+        board.publish(a_job(content="last"))
+        await clock.advance(timedelta(seconds=5))
+
+    assert "last" == waiting.result().content
+
+
+async def test_several_watches_of_one_job() -> None:
+    """Each watch of a job is shown every change, and only those of its job."""
+    board, clock = Board(), FakeClock()
+    with board.watch(a_job()) as one, board.watch(a_job()) as two, board.watch(a_job("other")) as other:
+        waits = [
+            asyncio.ensure_future(w.until(lambda job: job.content is not None, timedelta(seconds=5), clock))
+            for w in (one, two, other)
+        ]
+        await settle()
+        board.publish(a_job(content="x"))
+        await settle()
+        done = [wait.done() for wait in waits]
+        await clock.advance(timedelta(seconds=5))
+
+    assert [True, True, False] == done
+    assert {} == board._watches
+
+
+async def test_channel_watch() -> None:
+    """A channel's watcher is woken by its jobs, and not after it left."""
+    board, changed = Board(), asyncio.Event()
+    with board.watch_channel(CHANNEL, changed):
+        board.publish(a_job(channel="another"))
+        assert not changed.is_set()
+        board.publish(a_job())
+        assert changed.is_set()
+    changed.clear()
+    board.publish(a_job())
+
+    assert not changed.is_set()
+
+
+async def test_answer_that_was_never_open() -> None:
+    """Jobs of other processes, and of POSTs long answered, hold no callback back."""
+    board = Board()
+    board.close_answer("job-1")
+
+    await asyncio.wait_for(board.answered("job-1"), 1)

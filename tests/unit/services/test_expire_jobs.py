@@ -1,0 +1,92 @@
+"""Deadlines, and what is tried before them."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pikarelay.errors import DiscordUnavailable
+from pikarelay.jobs.job import PressPhase, Status
+from tests.factories import a_job, a_message, a_result, a_running_job
+from tests.fakes.relay import DEADLINES, FakeRelay
+
+TICK = timedelta(milliseconds=1)
+SILENT = "Pika did not answer in time"
+
+
+async def expire_at(relay: FakeRelay, age: timedelta) -> tuple[Status, str | None]:
+    await relay.clock.advance(age)
+    await relay.expirer.expire()
+    return relay.job().status, relay.job().error
+
+
+@pytest.mark.parametrize(
+    ("its", "deadline", "error"),
+    [
+        ({"press": PressPhase.SENT}, DEADLINES.first_message, "Outcome of the press is unknown"),
+        ({"press": PressPhase.ACCEPTED}, DEADLINES.first_message, SILENT),
+        ({"press": PressPhase.BOUND}, DEADLINES.whole_job, SILENT),
+        ({"press": PressPhase.BOUND, "status": Status.STARTED}, DEADLINES.whole_job, SILENT),
+        ({"press": PressPhase.BOUND, "status": Status.PROGRESS}, DEADLINES.whole_job, SILENT),
+        ({"press": PressPhase.WAITING}, DEADLINES.whole_job, SILENT),
+    ],
+    ids=["sent", "accepted", "acknowledged", "started", "progress", "waiting"],
+)
+async def test_deadlines(relay: FakeRelay, its: dict[str, Any], deadline: timedelta, error: str) -> None:
+    """Up to its deadline a job is left alone; at it, it fails, with a callback."""
+    relay.store.jobs["job-1"] = job = a_job(reply_url="https://hook.example/x", **its)
+
+    assert (job.status, None) == await expire_at(relay, deadline - TICK)
+    assert (Status.FAILED, error) == await expire_at(relay, TICK)
+    assert ["job-1"] == list(relay.store.callbacks)
+
+
+async def test_deadline_runs_from_the_press(relay: FakeRelay) -> None:
+    """Time in which the press waited for its turn does not count against the bot."""
+    created = relay.clock.now() - timedelta(minutes=20)
+    relay.store.jobs["job-1"] = a_running_job(created=created)
+
+    assert (Status.CREATED, None) == await expire_at(relay, timedelta(seconds=30))
+
+
+async def test_history_is_read_first(relay: FakeRelay) -> None:
+    """A result that the Gateway did not bring is found in the channel's history, and is no failure."""
+    relay.store.jobs["job-1"] = a_running_job(press=PressPhase.BOUND)
+    relay.discord.messages[a_result().id] = a_result()
+
+    assert (Status.COMPLETED, None) == await expire_at(relay, DEADLINES.whole_job)
+
+
+async def test_late_first_message_is_reprieve(relay: FakeRelay) -> None:
+    """A first message found in the history gives the job the rest of its time."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.messages[a_message().id] = a_message()
+
+    assert (Status.STARTED, None) == await expire_at(relay, DEADLINES.first_message)
+    assert (Status.FAILED, SILENT) == await expire_at(relay, DEADLINES.whole_job)
+
+
+async def test_unreadable_history_does_not_save_a_job(relay: FakeRelay) -> None:
+    """When Discord is out of reach at the deadline, the job fails all the same."""
+    relay.store.jobs["job-1"] = a_running_job(press=PressPhase.BOUND)
+    relay.discord.unreadable = DiscordUnavailable("no", may_have_happened=True)
+
+    assert (Status.FAILED, SILENT) == await expire_at(relay, DEADLINES.whole_job)
+
+
+async def test_nothing_overdue_asks_nothing(relay: FakeRelay) -> None:
+    """Jobs in time cost Discord no question, and are not counted."""
+    relay.store.jobs["job-1"] = a_running_job()
+
+    assert 0 == await relay.expirer.expire()
+    assert [] == relay.discord.histories_read
+
+
+async def test_count(relay: FakeRelay) -> None:
+    """The number of failed jobs is told."""
+    for name in ("job-1", "job-2"):
+        relay.store.jobs[name] = a_running_job(name, prompt=name)
+    await relay.clock.advance(DEADLINES.first_message)
+
+    assert 2 == await relay.expirer.expire()
+    assert 0 == await relay.expirer.expire()

@@ -1,0 +1,68 @@
+"""Reading what the Gateway did not bring."""
+
+from datetime import timedelta
+
+import pytest
+
+from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
+from pikarelay.jobs.job import PressPhase, Status
+from tests.factories import CHANNEL, a_job, a_message, a_press, a_result, a_running_job, snowflake
+from tests.fakes.relay import FakeRelay
+
+OTHER = "1180000000000000002"
+EARLIER = snowflake(timedelta(minutes=-2))
+
+
+async def test_each_channel_once_from_its_oldest_press(relay: FakeRelay) -> None:
+    """A channel is read once, from the floor of its oldest open press; presses that wait have none."""
+    jobs = [
+        a_running_job("a"),
+        a_running_job("b", press=a_press(PressPhase.SENT, floor_id=EARLIER)),
+        a_running_job("c", channel=OTHER),
+        a_job("d", channel="1180000000000000003"),
+    ]
+    await relay.history.catch_up(jobs)
+
+    assert [(CHANNEL, EARLIER), (OTHER, jobs[0].press.floor_id)] == relay.discord.histories_read
+
+
+async def test_history_brings_the_whole_life(relay: FakeRelay) -> None:
+    """Messages are taken in oldest first, so the last word is the last."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.messages = {m.id: m for m in (a_result(), a_message())}
+    await relay.history.catch_up([relay.job()])
+
+    assert Status.COMPLETED is relay.job().status
+    assert {a_message().id, a_result().id} == set(relay.store.owners)
+
+
+async def test_reading_twice_is_harmless(relay: FakeRelay) -> None:
+    """A history read again changes nothing."""
+    relay.store.jobs["job-1"] = a_running_job()
+    later = a_message(id=snowflake(timedelta(seconds=9)), referenced_message_id=a_message().id, content="40%")
+    relay.discord.messages = {m.id: m for m in (a_message(), later)}
+    await relay.history.catch_up([relay.job()])
+    before = relay.job()
+    await relay.history.catch_up([relay.job()])
+
+    assert "40%" == before.content
+    assert before is relay.job()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        DiscordUnavailable("no", may_have_happened=True),
+        DiscordRefused(403, "{}"),
+        DiscordRateLimited("{}"),
+        AccountUnusable("no"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_unreadable_is_left_for_later(relay: FakeRelay, trouble: Exception) -> None:
+    """Whatever keeps a history from being read is nobody's failure."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.unreadable = trouble
+    await relay.history.catch_up([relay.job()])
+
+    assert Status.CREATED is relay.job().status

@@ -1,0 +1,198 @@
+"""One press at most, whatever Discord answers."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from pikarelay.errors import DiscordRefused, DiscordUnavailable
+from pikarelay.jobs.job import Button, PressPhase, Status, Upload, Verb
+from pikarelay.jobs.lifecycle import Cancelled
+from pikarelay.services.ports import CommandRun
+from tests.factories import PARENT_MESSAGE, REMIX, RETRY, a_job, a_message, a_press, snowflake
+from tests.fakes.clock import START
+from tests.fakes.discord import APPLICATION, BOT, USER, create_command
+from tests.fakes.relay import FakeRelay
+
+STALE = DiscordRefused(400, '{"code":50035}', is_stale=True)
+MOVED = Button(name="retry", custom_id="pika:retry:2")
+LOST = DiscordUnavailable("reset", may_have_happened=True)
+
+
+async def send(relay: FakeRelay, **its: Any) -> None:
+    job = relay.store.jobs["job-1"] = a_job(**its)
+    await relay.sender.send(job)
+
+
+COMMAND: dict[str, Any] = {
+    "verb": Verb.CREATE,
+    "button": None,
+    "press": a_press(custom_id=None, parent_message_id=None),
+}
+
+
+async def test_press_says_what_discord_wants(relay: FakeRelay) -> None:
+    """The press names message, button and nonce as planned, and is stored as accepted."""
+    await send(relay)
+
+    press = relay.discord.presses[0]
+    assert (PARENT_MESSAGE, RETRY.custom_id, "9001", APPLICATION) == (
+        press.message_id,
+        press.custom_id,
+        press.nonce,
+        press.application_id,
+    )
+    stored = relay.job().press
+    assert (PressPhase.ACCEPTED, USER, BOT, START) == (
+        stored.phase,
+        stored.user_id,
+        stored.bot_id,
+        stored.sent,
+    )
+    assert snowflake(timedelta(seconds=-2)) == stored.floor_id
+
+
+async def test_application_stands_in_for_an_unknown_bot(relay: FakeRelay) -> None:
+    """Where only one of the bot's two ids is known, it is taken for both."""
+    await send(relay, press=a_press(application_id=None))
+
+    assert (BOT, BOT) == (relay.discord.presses[0].application_id, relay.job().press.application_id)
+
+
+@pytest.mark.parametrize("phase", [PressPhase.SENT, PressPhase.ACCEPTED, PressPhase.BOUND])
+async def test_sent_press_is_never_sent_again(relay: FakeRelay, phase: PressPhase) -> None:
+    """A press that may have left does not leave again."""
+    await send(relay, press=phase)
+
+    assert [] == relay.discord.interactions
+
+
+async def test_ended_job_is_not_pressed(relay: FakeRelay) -> None:
+    """A job that was cancelled while it waited is not pressed."""
+    job = relay.store.jobs["job-1"] = a_job()
+    await relay.recorder.record("job-1", Cancelled())
+
+    assert None is await relay.sender.send(job)
+    assert [] == relay.discord.interactions
+
+
+async def test_stale_button_is_read_once_and_pressed(relay: FakeRelay) -> None:
+    """A button that has changed is read again, and pressed as it is now, with the same nonce."""
+    relay.discord.answers.append(STALE)
+    relay.discord.messages[PARENT_MESSAGE] = a_message(id=PARENT_MESSAGE, buttons=(REMIX, MOVED))
+    await send(relay)
+
+    assert [RETRY.custom_id, MOVED.custom_id] == [p.custom_id for p in relay.discord.presses]
+    assert {"9001"} == set(relay.discord.nonces)
+    assert PressPhase.ACCEPTED is relay.job().press.phase
+
+
+async def test_button_that_is_stale_twice_fails(relay: FakeRelay) -> None:
+    """The second refusal is final."""
+    relay.discord.answers.extend([STALE, STALE])
+    relay.discord.messages[PARENT_MESSAGE] = a_message(id=PARENT_MESSAGE, buttons=(MOVED,))
+    await send(relay)
+
+    assert 2 == len(relay.discord.presses)
+    assert 1 == len(relay.discord.messages_read)
+    assert Status.FAILED is relay.job().status
+
+
+@pytest.mark.parametrize("buttons", [(), (RETRY,), (msgspec.structs.replace(MOVED, disabled=True),)])
+async def test_stale_button_that_did_not_change_is_not_pressed(
+    relay: FakeRelay, buttons: tuple[Button, ...]
+) -> None:
+    """Without another button of that name there is nothing to press, and the refusal stands."""
+    relay.discord.answers.append(STALE)
+    relay.discord.messages[PARENT_MESSAGE] = a_message(id=PARENT_MESSAGE, buttons=buttons)
+    await send(relay)
+
+    assert 1 == len(relay.discord.presses)
+    assert "Discord /interactions failed with HTTP status 400" == relay.job().error
+
+
+async def test_parent_message_is_gone(relay: FakeRelay) -> None:
+    """When the message with the button is gone, the job fails with Discord's 404."""
+    relay.discord.answers.append(STALE)
+    await send(relay)
+
+    assert "Discord /interactions failed with HTTP status 404" == relay.job().error
+
+
+async def test_reading_in_doubt_is_no_press_in_doubt(relay: FakeRelay) -> None:
+    """When the button cannot be read again, the refusal of the press stands: nothing is waited for."""
+    relay.discord.answers.append(STALE)
+    relay.discord.unreadable = LOST
+    await send(relay)
+
+    assert (Status.FAILED, "Discord /interactions failed with HTTP status 400") == (
+        relay.job().status,
+        relay.job().error,
+    )
+
+
+async def test_stale_command_is_fetched_once(relay: FakeRelay) -> None:
+    """A command that has changed is looked up afresh, once, and run as it is now."""
+    relay.discord.answers.append(STALE)
+    relay.discord.fresh_commands["create"] = create_command("2")
+    await send(relay, **COMMAND)
+
+    assert ["1", "2"] == [run.command.version for run in relay.discord.runs]
+    assert 1 == relay.discord.fresh_lookups
+    assert PressPhase.ACCEPTED is relay.job().press.phase
+
+
+async def test_command_that_is_stale_twice_fails(relay: FakeRelay) -> None:
+    """The second refusal of a command is final."""
+    relay.discord.answers.extend([STALE, STALE])
+    await send(relay, **COMMAND)
+
+    assert 2 == len(relay.discord.runs)
+    assert Status.FAILED is relay.job().status
+
+
+async def test_unknown_command(relay: FakeRelay) -> None:
+    """A channel without the bot's command fails the job, and nothing is sent."""
+    relay.discord.commands.clear()
+    await send(relay, **COMMAND)
+
+    assert ("Discord /interactions failed with HTTP status 404", []) == (
+        relay.job().error,
+        relay.discord.interactions,
+    )
+
+
+async def test_command_index_in_doubt_is_no_press_in_doubt(relay: FakeRelay) -> None:
+    """A look-up that is not answered fails the job, for nothing was sent."""
+    relay.discord.unreadable = LOST
+    await send(relay, **COMMAND)
+
+    assert "Discord /interactions could not be reached" == relay.job().error
+
+
+async def test_upload_goes_with_the_command(relay: FakeRelay) -> None:
+    """A file among the options is opened for reading."""
+    relay.uploads.files["k"] = b"png"
+    await send(relay, image=Upload(size=3, type="image/png", key="k"), **COMMAND)
+
+    run = relay.discord.runs[0]
+    assert isinstance(run, CommandRun)
+    assert "a red kite" == run.options["prompt"]
+    assert 3 == getattr(run.options["image"], "size", None)
+
+
+async def test_missing_upload_leaves_nothing_sent(relay: FakeRelay) -> None:
+    """A file that is missing on our side is a defect of ours, found before the press is marked as sent."""
+    with pytest.raises(KeyError):
+        await send(relay, image=Upload(size=3, type="image/png", key="gone"), **COMMAND)
+
+    assert PressPhase.WAITING is relay.job().press.phase
+
+
+async def test_job_that_is_gone(relay: FakeRelay) -> None:
+    """A press whose job was deleted meanwhile does nothing, and does not fail."""
+    assert None is await relay.sender.send(a_job())
+    relay.discord.not_ready = LOST
+    assert None is await relay.sender.send(a_job())
+    assert [] == relay.discord.interactions

@@ -1,0 +1,108 @@
+"""Sessions are opened, and what they show arrives."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pikarelay.errors import AccountUnusable, DiscordUnavailable
+from pikarelay.jobs.job import PressPhase, Status
+from pikarelay.jobs.messages import FeedInterrupted
+from pikarelay.jobs.secret import Secret
+from pikarelay.services.ports import Identity
+from pikarelay.workers.gateway_listener import GatewayListener
+from tests.factories import CHANNEL, TOKEN, a_job, a_message, a_press, a_result, a_running_job, an_account
+from tests.fakes.clock import settle
+from tests.fakes.discord import USER
+from tests.fakes.relay import FakeRelay
+
+OTHER = "1180000000000000002"
+US = Identity(user_id=USER)
+
+
+@pytest.fixture
+async def listener(relay: FakeRelay) -> AsyncIterator[GatewayListener]:
+    listener = GatewayListener(relay.store, relay.discord, relay.observer, relay.history)
+    yield listener
+    await listener.stop()
+
+
+async def test_sessions_of_accounts_and_of_open_jobs(relay: FakeRelay, listener: GatewayListener) -> None:
+    """At the start every account listens, and every unfinished job's own token does, each once."""
+    await relay.store.put_account(an_account())
+    relay.store.jobs["a"] = a_running_job("a")
+    relay.store.jobs["b"] = a_job("b", discord_token=Secret("mine"), channel=OTHER)
+    await listener.start()
+    await settle()
+
+    assert {(TOKEN, CHANNEL), ("mine", OTHER)} == set(relay.discord.listening)
+    assert 2 == len(relay.discord.listening)
+
+
+async def test_answers_to_the_last_process(relay: FakeRelay, listener: GatewayListener) -> None:
+    """What the bot said while the server was down is read when it starts."""
+    relay.store.jobs["job-1"] = a_running_job(press=PressPhase.BOUND, status=Status.STARTED)
+    relay.discord.messages[a_result().id] = a_result()
+    await listener.start()
+    await settle()
+
+    assert Status.COMPLETED is relay.job().status
+
+
+@pytest.mark.parametrize(
+    "trouble", [AccountUnusable("no"), DiscordUnavailable("no", may_have_happened=False)]
+)
+async def test_account_that_is_not_ready(
+    relay: FakeRelay, listener: GatewayListener, trouble: Exception
+) -> None:
+    """An account that cannot listen now stops neither the start nor the others."""
+    relay.discord.not_ready = trouble
+    for channel in (CHANNEL, OTHER):
+        await relay.store.put_account(an_account(channel))
+    await listener.start()
+    await settle()
+
+    assert 2 == len(relay.discord.listening)
+
+
+async def test_sighting_is_taken_in(relay: FakeRelay, listener: GatewayListener) -> None:
+    """A message arrives at its job."""
+    relay.store.jobs["job-1"] = a_running_job()
+    await listener.on_sighting(US, a_message())
+
+    assert Status.STARTED is relay.job().status
+
+
+async def test_gap_is_filled_from_the_history(relay: FakeRelay, listener: GatewayListener) -> None:
+    """After a gap, the histories of this user's open jobs are read, and no others."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.store.jobs["b"] = a_running_job(
+        "b", channel=OTHER, press=a_press(PressPhase.SENT, user_id="6666", nonce="n")
+    )
+    relay.discord.messages[a_result().id] = a_result()
+    await listener.on_sighting(US, FeedInterrupted())
+    await settle()
+
+    assert Status.COMPLETED is relay.job().status
+    assert [CHANNEL] == [channel for channel, _ in relay.discord.histories_read]
+
+
+async def test_sighting_that_could_not_be_written(relay: FakeRelay, listener: GatewayListener) -> None:
+    """A message that met a failing store ends no session, and is found in the history."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.messages[a_result().id] = a_result()
+    relay.store.broken.add("sightings")
+    await listener.on_sighting(US, a_result())
+    relay.store.broken.clear()
+    await settle()
+
+    assert Status.COMPLETED is relay.job().status
+
+
+async def test_stop_ends_what_is_under_way(relay: FakeRelay, listener: GatewayListener) -> None:
+    """A stop leaves no task behind."""
+    await relay.store.put_account(an_account())
+    await listener.start()
+    await listener.stop()
+    await settle()
+
+    assert set() == listener._tasks

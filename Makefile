@@ -1,0 +1,61 @@
+# Every development task has one name, here. `make` alone lists them; .ci/run calls the same names.
+
+# The Python that makes .venv. Everything else runs inside .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+# More words for the commands behind `serve`, `localdiscord` and `bench`: make serve ARGS="--port 8080".
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check static unit bench judges lock serve localdiscord lifecycle clean dev run
+MAKEFLAGS += --no-print-directory
+
+# Each line below is one plain command, without shell syntax: make then runs it directly, and a signal that make
+# passes on reaches the command itself.
+
+help: ## list these names
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+demo: run ## install what is missing, then show everything on this machine alone (KEEP=1: go on running)
+	@$(BIN)/python tools/demo.py
+
+test: dev judges static ## everything: checks, then all tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+check: dev static unit ## the fast part: linters, types, floors, unit tests
+
+bench: dev ## measure this machine
+	@$(BIN)/python -m bench $(ARGS)
+
+judges: dev ## make the environments of the third-party Discord libraries that judge localdiscord
+	@$(BIN)/python tools/judges.py
+
+serve: run ## run pikarelay (ARGS="--port 8080 ...")
+	@$(BIN)/pikarelay serve $(ARGS)
+
+localdiscord: run ## run a Discord for this machine alone (ARGS="--port 8190 ...")
+	@$(BIN)/localdiscord serve $(ARGS)
+
+lock: dev ## pin all requirements again, with hashes
+	@$(BIN)/python tools/lock.py $(ARGS)
+
+lifecycle: dev ## draw docs/job-lifecycle.md from the table of transitions
+	@$(BIN)/python tools/lifecycle.py
+
+clean: ## remove everything that is made here, .venv included
+	rm -rf .venv .venvs demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+run:
+	@$(PYTHON) tools/bootstrap.py demo
+
+dev:
+	@$(PYTHON) tools/bootstrap.py dev
+
+static: dev
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+unit: dev
+	@$(BIN)/python -m pytest -q tests/unit

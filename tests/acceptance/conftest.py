@@ -1,0 +1,32 @@
+"""Both servers, started once a module."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.servers import Local, Receiver, Relay, local_discord, receiver, relay
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("acceptance")
+
+
+@pytest.fixture(scope="module")
+def local(folder: Path) -> Iterator[Local]:
+    with local_discord(folder) as running:
+        yield running
+        assert running.violations() == {}
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, local: Local) -> Iterator[Relay]:
+    with relay(folder, local) as running:
+        yield running
+
+
+@pytest.fixture
+def hook() -> Iterator[Receiver]:
+    with receiver() as running:
+        yield running

@@ -1,0 +1,230 @@
+"""The installed programs in processes of their own, as a user runs them, and a receiver for their callbacks."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import requests
+
+BIN = Path(sys.executable).parent
+
+#: How long any one thing may take on a busy machine. Nothing here waits that long when all is well.
+PATIENCE = 30.0
+
+
+@contextmanager
+def running(command: list[str], log: Path) -> Iterator[dict[str, Any]]:
+    """Start a server that says in one line of JSON when it is ready, and yield that line; stop it afterwards."""
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=_clean_environment()
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, f"{command[0]} did not start:\n{log.read_text()[-4000:]}"
+            yield {**json.loads(line), "pid": process.pid}
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+@dataclass
+class Local:
+    """A running local Discord."""
+
+    url: str
+    ready: dict[str, Any]
+
+    @property
+    def api(self) -> str:
+        return str(self.ready["api"])
+
+    def get(self, path: str) -> Any:
+        return requests.get(self.url + "/admin" + path, timeout=PATIENCE).json()
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        answer = requests.post(self.url + "/admin" + path, json=body or {}, timeout=PATIENCE)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def delete(self, path: str) -> None:
+        requests.delete(self.url + "/admin" + path, timeout=PATIENCE)
+
+    def new_user(self, name: str) -> tuple[str, str]:
+        """Return a new user's token, and its channel with the Pika bot."""
+        user = self.post("/users", {"username": name})
+        return user["token"], user["dm_channels"]["Pika"]
+
+    def configure_pika(self, **settings: Any) -> None:
+        self.post("/apps/Pika/settings", settings)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.get("/ledger?since=0")["entries"]
+        return entries
+
+    def violations(self) -> dict[str, int]:
+        by_kind: dict[str, int] = self.get("/violations")["by_kind"]
+        return by_kind
+
+
+@dataclass
+class Relay:
+    """A running pikarelay."""
+
+    url: str
+    api_token: str
+    data_folder: Path
+    log: Path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_token}"}
+
+    def post(self, verb: str, fields: dict[str, str], **more: Any) -> requests.Response:
+        """POST a multipart form as `requests` does."""
+        files: dict[str, Any] = {name: (None, value) for name, value in fields.items()}
+        return requests.post(
+            f"{self.url}/v1/pika/{verb}", headers=self.headers, files=files, timeout=PATIENCE, **more
+        )
+
+    def get(self, path: str) -> requests.Response:
+        return requests.get(self.url + path, headers=self.headers, timeout=PATIENCE)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        body: dict[str, Any] = self.get(f"/v1/pika/jobs/?jobid={job_id}").json()
+        return body
+
+    def finished(self, job_id: str) -> dict[str, Any]:
+        """Poll as clients do, until the job has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while (job := self.job(job_id)).get("status") in {"started", "progress"}:
+            assert time.monotonic() < deadline, f"the job did not end: {job}"
+            time.sleep(0.02)
+        return job
+
+    def created(self, prompt: str, token: str, channel: str, **fields: str) -> dict[str, Any]:
+        """Make a job and return it completed."""
+        answer = self.post("create", {"prompt": prompt, "discord": token, "channel": channel, **fields})
+        assert answer.status_code == 200, answer.text
+        job = self.finished(answer.json()["jobid"])
+        assert job["status"] == "completed", job
+        return job
+
+    def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run the command-line program on the server's data."""
+        return subprocess.run(
+            [str(BIN / "pikarelay"), *arguments, "--data-folder", str(self.data_folder)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env=_clean_environment(),
+            check=False,
+        )
+
+
+@contextmanager
+def local_discord(folder: Path, *, speed: float = 0.0, **options: str) -> Iterator[Local]:
+    """Start a local Discord whose bot works as fast as it can."""
+    command = [
+        str(BIN / "localdiscord"),
+        "serve",
+        "--port",
+        "0",
+        "--speed",
+        str(speed),
+        "--until-stdin-closes",
+    ]
+    for name, value in options.items():
+        command += [f"--{name}", value]
+    with running(command, folder / "localdiscord.log") as ready:
+        yield Local(ready["url"], ready)
+
+
+@contextmanager
+def relay(folder: Path, local: Local, *arguments: str) -> Iterator[Relay]:
+    """Start pikarelay with a data folder in `folder`; a second start there continues where the first ended."""
+    data_folder, log = folder / "data", folder / "pikarelay.log"
+    command = [
+        str(BIN / "pikarelay"), "serve", "--port", "0", "--data-folder", str(data_folder), "--json",
+        "--discord-api-url", local.api, "--callbacks-allow", "127.0.0.0/8", "--until-stdin-closes", *arguments,
+    ]  # fmt: skip
+    with running(command, log) as ready:
+        token_file = folder / "api-token"
+        if "api_token" in ready:
+            token_file.write_text(ready["api_token"])
+        yield Relay(ready["url"], token_file.read_text(), data_folder, log)
+
+
+@dataclass
+class Receiver:
+    """A caller's server: takes callbacks, and keeps what came."""
+
+    url: str
+    callbacks: "Queue[Received]" = field(default_factory=Queue)
+
+    def next(self) -> "Received":
+        return self.callbacks.get(timeout=PATIENCE)
+
+
+@dataclass
+class Received:
+    """One callback as it came in."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def job(self) -> dict[str, Any]:
+        job: dict[str, Any] = json.loads(self.body)
+        return job
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    """Listen on a free port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            # Exactly as many bytes as announced, as one official client reads them.
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            found.callbacks.put(Received({k.lower(): v for k, v in self.headers.items()}, body))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PIKARELAY_")}

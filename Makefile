@@ -40,7 +40,7 @@ lock: dev ## pin all requirements again, with hashes
 	@$(BIN)/python tools/lock.py $(ARGS)
 
 lifecycle: dev ## draw docs/job-lifecycle.md from the table of transitions
-	@$(BIN)/python tools/lifecycle.py
+	@$(BIN)/python tools/lifecycle_diagram.py
 
 clean: ## remove everything that is made here, .venv included
 	rm -rf .venv .venvs demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -54,8 +54,9 @@ dev:
 static: dev
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/mypy
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/mypy --no-error-summary tools
 	@$(BIN)/lint-imports --no-logo
 
 unit: dev
-	@$(BIN)/python -m pytest -q tests/unit
+	@$(BIN)/python -m pytest -q tests/unit tests/localdiscord

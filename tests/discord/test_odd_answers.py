@@ -225,7 +225,8 @@ async def test_presses_keep_the_default_distance(
 ) -> None:
     """Without settings, presses of an account are a second and a half apart."""
     for _ in range(3):
-        await accounts.press_button(TOKEN, PRESS)
+        async with accounts.turn(TOKEN):
+            await accounts.press_button(TOKEN, PRESS)
 
     assert clock.pauses == pytest.approx([1.5, 1.5])
 

@@ -344,9 +344,11 @@ async def test_presses_are_paced(
     accounts = make_accounts(press_interval=timedelta(seconds=0.3))
     await accounts.identify(token, parent.channel_id)
 
-    await asyncio.gather(
-        *(accounts.press_button(token, retry(parent, nonce)) for nonce in ("1002", "1003", "1004"))
-    )
+    async def press(nonce: str) -> None:
+        async with accounts.turn(token):
+            await accounts.press_button(token, retry(parent, nonce))
+
+    await asyncio.gather(*(press(nonce) for nonce in ("1002", "1003", "1004")))
 
     accepted = [
         entry

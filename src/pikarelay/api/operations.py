@@ -14,13 +14,8 @@ from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.forms import Form, FormRules, OpenSink, read_form
 from pikarelay.api.routing import Operation
 from pikarelay.contract.bodies import cancelled_body, encode, job_body
-from pikarelay.contract.requests import (
-    BUTTON_FIELDS,
-    CREATE_FIELDS,
-    CREATE_REQUIRED,
-    parse_button,
-    parse_create,
-)
+from pikarelay.contract.commands import COMMAND_FORMS, CommandForm, parse_command
+from pikarelay.contract.requests import BUTTON_FIELDS, parse_button
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.board import Board
 from pikarelay.services.cancel_job import cancel_job
@@ -33,9 +28,9 @@ from pikarelay.services.submit_job import Submitted
 
 _log = structlog.get_logger(__name__)
 
-
-BUTTON_RULES = FormRules(fields=BUTTON_FIELDS)
-CREATE_RULES = FormRules(fields=CREATE_FIELDS, files=frozenset({"image"}))
+_BUTTON_RULES = FormRules(fields=BUTTON_FIELDS)
+#: For each file that a form may hold: the largest image, and room for the form around it.
+_BODY_PER_FILE = 26 * 1024 * 1024
 
 
 class PikaOperations:
@@ -62,12 +57,7 @@ class PikaOperations:
     def table(self) -> list[Operation]:
         """Return what is served."""
         return [
-            Operation(
-                method="POST",
-                path="/v1/pika/create",
-                handler=self.create,
-                summary="Create a video from a prompt",
-            ),
+            *(self._command(form) for form in COMMAND_FORMS),
             Operation(
                 method="POST",
                 path="/v1/pika/button",
@@ -81,6 +71,7 @@ class PikaOperations:
                 summary="List executing jobs",
                 slash_matters=True,
             ),
+            Operation(method="GET", path="/v1/pika/jobs/cancel", handler=self.cancel, summary="Cancel a job"),
             Operation(
                 method="GET",
                 path="/v1/pika/jobs/",
@@ -90,15 +81,23 @@ class PikaOperations:
             ),
         ]
 
-    async def create(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.subscriber(bearer_token(exchange))
-        async with self._form(exchange, CREATE_RULES) as form:
-            request = parse_create(form.texts, form.files)
-            return self._submitted(await self._run_command(caller, request, required=CREATE_REQUIRED))
+    def _command(self, form: CommandForm) -> Operation:
+        """Return the operation that runs one of the bot's commands."""
+        rules = FormRules(
+            fields=form.fields, files=form.files, max_body_with_files=len(form.files) * _BODY_PER_FILE
+        )
+
+        async def run(exchange: Exchange) -> Reply:
+            caller = await self._authenticator.subscriber(bearer_token(exchange))
+            async with self._form(exchange, rules) as found:
+                request = parse_command(form, found.texts, found.files)
+                return self._submitted(await self._run_command(caller, request, required=form.missing))
+
+        return Operation(method="POST", path=f"/v1/pika/{form.name}", handler=run, summary=form.summary)
 
     async def button(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.subscriber(bearer_token(exchange))
-        async with self._form(exchange, BUTTON_RULES) as form:
+        async with self._form(exchange, _BUTTON_RULES) as form:
             return self._submitted(await self._press_button(caller, parse_button(form.texts)))
 
     async def job(self, exchange: Exchange) -> Reply:

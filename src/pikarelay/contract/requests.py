@@ -4,24 +4,20 @@ Form fields into requests. Every refusal is the contract's own sentence, and is 
 Texts are measured in UTF-16 units, as JavaScript's `length` counts them, so that a client can check its own texts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pikarelay.contract.urls import is_deliverable
 from pikarelay.errors import ButtonNotSupported, InvalidValue, MissingValue, TooLong
 from pikarelay.jobs.buttons import SUPPORTED
-from pikarelay.jobs.job import Upload, Verb
-from pikarelay.jobs.requests import ButtonRequest, CommandRequest, CommonFields
+from pikarelay.jobs.requests import ButtonRequest, CommonFields
 from pikarelay.jobs.secret import Secret
 
 #: Of `replyUrl` and of `replyRef`, each.
 REPLY_LIMIT = 1024
-PROMPT_LIMIT = 1500
 
-BUTTON_FIELDS = frozenset({"jobid", "button", "discord", "channel", "maxJobs", "replyUrl", "replyRef"})
-CREATE_FIELDS = frozenset({"prompt", "image", "discord", "channel", "maxJobs", "replyUrl", "replyRef"})
-
-#: What the contract's 400 names when `create` lacks something.
-CREATE_REQUIRED = "prompt, discord or channel"
+#: The fields that every submitting call has.
+COMMON_FIELDS = frozenset({"discord", "channel", "maxJobs", "replyUrl", "replyRef"})
+BUTTON_FIELDS = COMMON_FIELDS | {"jobid", "button"}
 
 #: A Discord id: decimal, 17 to 20 digits.
 _ID_LENGTHS = range(17, 21)
@@ -35,27 +31,23 @@ def parse_button(texts: Mapping[str, str]) -> ButtonRequest:
     job_id, button = _given(texts, "jobid"), _given(texts, "button")
     if job_id is None or button is None:
         raise MissingValue("jobid or button")
-    common = _common(texts, "replyRef or replyUrl", {})
+    common = parse_common(texts, "replyRef or replyUrl")
     if button not in SUPPORTED:
         raise ButtonNotSupported(button)
     return ButtonRequest(job_id=job_id, button=button, common=common)
 
 
-def parse_create(texts: Mapping[str, str], uploads: Mapping[str, Upload]) -> CommandRequest:
-    """Return the request of POST /create, or raise in the order missing, too long, invalid."""
-    prompt = _given(texts, "prompt")
-    if prompt is None:
-        raise MissingValue(CREATE_REQUIRED)
-    common = _common(texts, "prompt, replyRef or replyUrl", {prompt: PROMPT_LIMIT})
-    _check_channel(common.channel)
-    return CommandRequest(verb=Verb.CREATE, prompt=prompt, image=uploads.get("image"), common=common)
+def parse_common(
+    texts: Mapping[str, str], names: str, measured: Iterable[tuple[str, int]] = ()
+) -> CommonFields:
+    """
+    Read the fields that every call has.
 
-
-def _common(texts: Mapping[str, str], names: str, limits: Mapping[str, int]) -> CommonFields:
-    """Read the fields that every call takes; `limits` are more texts with their limits, `names` name them all."""
+    `measured` are the call's other texts with their limits, `names` what the sentence on length names.
+    """
     reply_url, reply_ref = _given(texts, "replyUrl"), _given(texts, "replyRef")
-    measured = [(reply_url, REPLY_LIMIT), (reply_ref, REPLY_LIMIT), *limits.items()]
-    if any(text is not None and utf16_length(text) > limit for text, limit in measured):
+    lengths = [(reply_url or "", REPLY_LIMIT), (reply_ref or "", REPLY_LIMIT), *measured]
+    if any(utf16_length(text) > limit for text, limit in lengths):
         raise TooLong(names)
     if reply_url is not None and not is_deliverable(reply_url):
         raise InvalidValue("replyUrl is not a valid URL")
@@ -85,11 +77,6 @@ def header_safe(token: str) -> str:
     if not stripped.isascii() or not stripped.isprintable() or " " in stripped:
         raise InvalidValue("discord is not a valid token")
     return stripped
-
-
-def _check_channel(channel: str | None) -> None:
-    if channel is not None and not is_channel_id(channel):
-        raise InvalidValue(f"channel {channel[:32]!r} is not a Discord channel id".replace("'", ""))
 
 
 def is_channel_id(text: str) -> bool:

@@ -81,15 +81,17 @@ class PressSender:
         """Press the button. False when the job had ended, and nothing left."""
         press = _button_press(job)
         bot_id = job.press.bot_id or press.application_id
-        if not await self._mark_sent(job, identity, press.application_id, bot_id):
-            return False
-        try:
-            await self._discord.press_button(job.discord_token, press)
-        except DiscordRefused as refusal:
-            if not refusal.is_stale:
-                raise
-            button = await self._read_button_again(job, refusal)
-            await self._discord.press_button(job.discord_token, _button_press(job, button))
+        # The turn is taken first: what waits for the account's pace has not left, and can still be cancelled.
+        async with self._discord.turn(job.discord_token):
+            if not await self._mark_sent(job, identity, press.application_id, bot_id):
+                return False
+            try:
+                await self._discord.press_button(job.discord_token, press)
+            except DiscordRefused as refusal:
+                if not refusal.is_stale:
+                    raise
+                button = await self._read_button_again(job, refusal)
+                await self._discord.press_button(job.discord_token, _button_press(job, button))
         return True
 
     async def _read_button_again(self, job: Job, refusal: DiscordRefused) -> Button:
@@ -113,15 +115,16 @@ class PressSender:
         command = await self._find_command(job)
         # Made before the press is marked as sent: an upload that is missing must not leave a press nobody sent.
         run = self._command_run(job, command)
-        if not await self._mark_sent(job, identity, command.application_id, command.bot_id):
-            return False
-        try:
-            await self._discord.run_command(job.discord_token, run)
-        except DiscordRefused as refusal:
-            if not refusal.is_stale:
-                raise
-            command = await self._find_command_again(job, refusal)
-            await self._discord.run_command(job.discord_token, self._command_run(job, command))
+        async with self._discord.turn(job.discord_token):
+            if not await self._mark_sent(job, identity, command.application_id, command.bot_id):
+                return False
+            try:
+                await self._discord.run_command(job.discord_token, run)
+            except DiscordRefused as refusal:
+                if not refusal.is_stale:
+                    raise
+                command = await self._find_command_again(job, refusal)
+                await self._discord.run_command(job.discord_token, self._command_run(job, command))
         return True
 
     async def _find_command(self, job: Job, *, fresh: bool = False) -> Command:

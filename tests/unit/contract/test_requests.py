@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pikarelay.contract.requests import is_channel_id, parse_button, parse_create, utf16_length
+from pikarelay.contract import commands
+from pikarelay.contract.commands import parse_command
+from pikarelay.contract.requests import is_channel_id, parse_button, utf16_length
 from pikarelay.errors import ApiError, ButtonNotSupported, InvalidValue, MissingValue, TooLong
 from pikarelay.jobs.job import Upload, Verb
 from pikarelay.jobs.requests import ButtonRequest, CommonFields
@@ -20,7 +22,7 @@ IMAGE = Upload(size=1, type="image/png", key="k")
 
 def refusal(texts: dict[str, str], *, create: bool = False) -> str:
     with pytest.raises(ApiError) as refused:
-        parse_create(texts, {}) if create else parse_button(texts)
+        parse_command(commands.CREATE, texts, {}) if create else parse_button(texts)
     assert refused.value.code == 400
     return refused.value.message
 
@@ -133,10 +135,10 @@ def test_token_is_stripped() -> None:
 
 def test_create() -> None:
     """A prompt is all that is needed; a file may come with it."""
-    asked = parse_create(CREATE, {"image": IMAGE})
+    asked = parse_command(commands.CREATE, CREATE, {"image": IMAGE})
 
     assert (asked.verb, asked.prompt, asked.image) == (Verb.CREATE, "a red kite", IMAGE)
-    assert None is parse_create(CREATE, {}).image
+    assert None is parse_command(commands.CREATE, CREATE, {}).image
 
 
 @pytest.mark.parametrize("texts", [{}, {"prompt": ""}])
@@ -147,7 +149,7 @@ def test_create_missing(texts: dict[str, str]) -> None:
 
 def test_prompt_limit_is_1500() -> None:
     """A prompt of 1,500 units passes, of 1,501 does not."""
-    assert parse_create({"prompt": "x" * 1500}, {}).prompt == "x" * 1500
+    assert parse_command(commands.CREATE, {"prompt": "x" * 1500}, {}).prompt == "x" * 1500
     assert refusal({"prompt": "x" * 1501}, create=True) == "prompt, replyRef or replyUrl is too long"
 
 

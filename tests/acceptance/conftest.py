@@ -22,7 +22,8 @@ def local(folder: Path) -> Iterator[Local]:
 
 @pytest.fixture(scope="module")
 def server(folder: Path, local: Local) -> Iterator[Relay]:
-    with relay(folder, local) as running:
+    # The pace of presses is shown by tests of its own; here it would only take time.
+    with relay(folder, local, discord_press_interval_seconds="0") as running:
         yield running
 
 

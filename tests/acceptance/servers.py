@@ -1,17 +1,20 @@
 """The installed programs in processes of their own, as a user runs them, and a receiver for their callbacks."""
 
+import contextlib
 import http.server
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -23,12 +26,18 @@ PATIENCE = 30.0
 
 
 @contextmanager
-def running(command: list[str], log: Path) -> Iterator[dict[str, Any]]:
+def running(
+    command: list[str], log: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[dict[str, Any]]:
     """Start a server that says in one line of JSON when it is ready, and yield that line; stop it afterwards."""
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=_clean_environment()
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**_clean_environment(), **environment},
         ) as process,
     ):
         try:
@@ -92,6 +101,15 @@ class Relay:
     api_token: str
     data_folder: Path
     log: Path
+
+    def stored_jobs(self) -> int:
+        """Count the jobs on the disk, without asking the server."""
+        return len(self.nonces())
+
+    def nonces(self) -> dict[str, str]:
+        """Return from the disk which job sent which nonce."""
+        with contextlib.closing(sqlite3.connect(self.data_folder / "pikarelay.sqlite3")) as database:
+            return dict(database.execute("SELECT job_id, nonce FROM jobs").fetchall())
 
     @property
     def headers(self) -> dict[str, str]:
@@ -159,14 +177,19 @@ def local_discord(folder: Path, *, speed: float = 0.0, **options: str) -> Iterat
 
 
 @contextmanager
-def relay(folder: Path, local: Local, *arguments: str) -> Iterator[Relay]:
-    """Start pikarelay with a data folder in `folder`; a second start there continues where the first ended."""
+def relay(folder: Path, local: Local, *arguments: str, **settings: str) -> Iterator[Relay]:
+    """
+    Start pikarelay with a data folder in `folder`; a second start there continues where the first ended.
+
+    `settings` are environment variables without their prefix, in lower case: `discord_answer_wait_seconds="2"`.
+    """
+    environment = {f"PIKARELAY_{name.upper()}": value for name, value in settings.items()}
     data_folder, log = folder / "data", folder / "pikarelay.log"
     command = [
         str(BIN / "pikarelay"), "serve", "--port", "0", "--data-folder", str(data_folder), "--json",
         "--discord-api-url", local.api, "--callbacks-allow", "127.0.0.0/8", "--until-stdin-closes", *arguments,
     ]  # fmt: skip
-    with running(command, log) as ready:
+    with running(command, log, environment) as ready:
         token_file = folder / "api-token"
         if "api_token" in ready:
             token_file.write_text(ready["api_token"])

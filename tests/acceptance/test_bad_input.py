@@ -28,15 +28,9 @@ def parent(server: Relay, seat: tuple[str, str]) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _nothing_happens(server: Relay, local: Local, parent: dict[str, Any]) -> Iterator[None]:
     """Around every test: no job more, no press more."""
-    before = (stored_jobs(server), local.get("/presses"))
+    before = (server.stored_jobs(), local.get("/presses"))
     yield
-    assert before == (stored_jobs(server), local.get("/presses"))
-
-
-def stored_jobs(server: Relay) -> list[str]:
-    listed = server.command("jobs", "list")
-    assert listed.returncode == 0, listed.stderr
-    return listed.stdout.splitlines()
+    assert before == (server.stored_jobs(), local.get("/presses"))
 
 
 def refused(answer: requests.Response, code: int, error: str) -> None:

@@ -1,6 +1,6 @@
 """Ten retries of one parent at once: the burst that every other program of the kind mixes up."""
 
-import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,20 +15,25 @@ def results_by_nonce(local: Local) -> dict[str, str]:
     return {entry["nonce"]: entry["message_id"] for entry in local.ledger() if entry["event"] == "result"}
 
 
-@pytest.mark.parametrize("behaviour", ["plain", "respond", "edit_in_place", "reply"])
+# Plain last: once a bot has given a result that does not name its press, its equal presses run one after the other.
+@pytest.mark.parametrize("behaviour", ["respond", "edit_in_place", "reply", "plain"])
 def test_ten_at_once(server: Relay, local: Local, behaviour: str) -> None:
     """
     Ten retries of one parent pressed at once become ten jobs, each with the result that its own press caused, and the
     eleventh is refused with the ids of the ten.
     """
-    local.configure_pika(behaviour=behaviour, speed=0.3)
+    local.configure_pika(behaviour=behaviour, speed=0.0, video="tiny")
     token, channel = local.new_user(f"burst-{behaviour}")
     parent = server.created(f"ten waves, {behaviour}", token, channel)
+    local.configure_pika(behaviour=behaviour, speed=0.5)
     fields = {"jobid": parent["jobid"], "button": "retry", "maxJobs": "10"}
 
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: server.post("button", fields), range(10)))
-    eleventh = server.post("button", fields)
+        posts = [pool.submit(server.post, "button", fields) for _ in range(10)]
+        while len(server.get("/v1/pika/jobs").json()) < 10:
+            time.sleep(0.005)
+        eleventh = server.post("button", fields)
+        answers = [post.result() for post in posts]
 
     started = [answer.json() for answer in answers]
     assert [200] * 10 == [answer.status_code for answer in answers]
@@ -50,14 +55,10 @@ def test_ten_at_once(server: Relay, local: Local, behaviour: str) -> None:
 
 
 def caused(server: Relay, local: Local, job_ids: set[str]) -> dict[str, str]:
-    """Return for each job the result that its own press caused. The nonce of a job is read from the server's store."""
-    nonces: dict[str, str] = {}
-    for job_id in job_ids:
-        shown = server.command("jobs", "show", job_id)
-        assert shown.returncode == 0, shown.stderr
-        nonces[job_id] = json.loads(shown.stdout)["press"]["nonce"]
+    """Return for each job the result that its own press caused. The nonce of a job is read from the server's disk."""
+    nonces = server.nonces()
     results = results_by_nonce(local)
-    return {job_id: results[nonce] for job_id, nonce in nonces.items()}
+    return {job_id: results[nonces[job_id]] for job_id in job_ids}
 
 
 def test_no_press_is_doubled(local: Local) -> None:

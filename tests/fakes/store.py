@@ -13,12 +13,16 @@ from typing import Any
 import msgspec
 
 from pikarelay.jobs.job import Account, Caller, Job, PressPhase, Status
+from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
+    KEY_LIFETIME,
     ApiToken,
     Callback,
     CallbackAttempt,
     CallbackOutcome,
     Change,
+    KeyedJob,
+    KeyTaken,
     MessageTaken,
     Sightings,
 )
@@ -44,6 +48,8 @@ class FakeStore:
         self.jobs: dict[str, Job] = {}
         #: Message id to job id.
         self.owners: dict[str, str] = {}
+        #: By caller and key: the job's id, the request's digest, and when it was.
+        self.keys: dict[tuple[str, str], tuple[str, bytes, datetime]] = {}
         #: By the id of the job they are about.
         self.callbacks: dict[str, KeptCallback] = {}
 
@@ -117,13 +123,20 @@ class FakeStore:
         caller_id: str,
         channels: Sequence[str],
         decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
+        key: RequestKey | None = None,
     ) -> Job:
         await asyncio.sleep(0)
         executing = [job for job in self._unfinished() if job.caller_id == caller_id]
         admitted = decide({c: tuple(j.job_id for j in executing if j.channel == c) for c in channels})
         if any(job.press.nonce == admitted.press.nonce for job in self.jobs.values()):
             raise AlreadyThere(admitted.press.nonce)
+        if key is not None:
+            used = self.keys.get((caller_id, key.text))
+            if used is not None and used[2] >= admitted.created - KEY_LIFETIME:
+                raise KeyTaken
         _add(self.jobs, admitted.job_id, admitted)
+        if key is not None:
+            self.keys[caller_id, key.text] = (admitted.job_id, key.digest, admitted.created)
         return admitted
 
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
@@ -170,6 +183,13 @@ class FakeStore:
         left.sort(key=lambda job: (job.press.sent or job.created, job.job_id))
         owners = {m: self.owners[m] for m in message_ids if m in self.owners}
         return Sightings(open_jobs=tuple(left), owners=owners)
+
+    async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
+        await asyncio.sleep(0)
+        job_id, digest, created = self.keys.get((caller_id, key), ("", b"", since))
+        if job_id not in self.jobs or created < since:
+            return None
+        return KeyedJob(job=self.jobs[job_id], digest=digest)
 
     async def job_by_nonce(self, nonce: str) -> Job | None:
         await asyncio.sleep(0)
@@ -219,6 +239,17 @@ class FakeStore:
             self._forget(job_id)
         return len(old)
 
+    async def prune_keys(self, before: datetime) -> int:
+        await asyncio.sleep(0)
+        old = [place for place, (_, _, created) in self.keys.items() if created < before]
+        for place in old:
+            del self.keys[place]
+        return len(old)
+
+    async def known_uploads(self, keys: Sequence[str]) -> frozenset[str]:
+        await asyncio.sleep(0)
+        return frozenset(upload.key for job in self.jobs.values() for upload in job.uploads) & set(keys)
+
     async def ping(self) -> None:
         await asyncio.sleep(0)
 
@@ -229,6 +260,7 @@ class FakeStore:
     def _forget(self, job_id: str) -> None:
         del self.jobs[job_id]
         self.callbacks.pop(job_id, None)
+        self.keys = {place: used for place, used in self.keys.items() if used[0] != job_id}
         self.owners = {m: owner for m, owner in self.owners.items() if owner != job_id}
 
 

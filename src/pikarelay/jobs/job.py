@@ -88,6 +88,8 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     #: Name of the stored file, made by us. The caller's own file name means nothing and is not kept.
     key: str
+    #: SHA-256 of its bytes, hexadecimal: tells a repeated request from another one.
+    digest: str = ""
 
 
 class Press(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +191,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def callback_is_due(self) -> bool:
         """Whether its caller wants to be called back, and there is something to say."""
         return self.is_final and self.reply_url is not None
+
+    @property
+    def uploads(self) -> tuple[Upload, ...]:
+        """The files that live as long as it does."""
+        return tuple(upload for upload in (self.image, self.message_image) if upload is not None)
 
     @property
     def text(self) -> str:

@@ -16,6 +16,14 @@ class CommonFields(msgspec.Struct, frozen=True, kw_only=True):
     reply_ref: str | None = None
 
 
+class RequestKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller's own name for a request, by which its repetition is told from a new one."""
+
+    text: str
+    #: SHA-256 of all that the request says, its files included.
+    digest: bytes
+
+
 class ButtonRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Press `button` of the job `job_id`."""
 

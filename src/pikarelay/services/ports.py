@@ -14,6 +14,7 @@ import msgspec
 
 from pikarelay.jobs.job import Account, Caller, Job, Upload
 from pikarelay.jobs.messages import BotMessage
+from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Secret
 
 
@@ -85,6 +86,13 @@ class Sightings(msgspec.Struct, frozen=True, kw_only=True):
     open_jobs: tuple[Job, ...]
     #: Message id to job id, of those asked for that belong to a job, finished ones included.
     owners: Mapping[str, str]
+
+
+class KeyedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The job that a request with a key has made, and the digest of that request."""
+
+    job: Job
+    digest: bytes
 
 
 class ApiToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,12 +178,16 @@ class Store(Protocol):
         caller_id: str,
         channels: Sequence[str],
         decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
+        key: RequestKey | None = None,
     ) -> Job:
         """
         Let `decide` see which jobs execute on each of the caller's channels, and insert the job it returns.
 
         Admissions to one channel are serialised, so two callers of this cannot both take its last place. What
         `decide` raises is passed on, and nothing is written. `decide` must be pure: it may run in another thread.
+
+        With a key, its use is written with the job, and goes with the job. When the caller has used it less than
+        `KEY_LIFETIME` before the job's creation, raises `KeyTaken` and writes nothing.
         """
         ...
 
@@ -193,6 +205,10 @@ class Store(Protocol):
         ...
 
     async def sightings(self, channel: str, message_ids: Sequence[str]) -> Sightings: ...
+
+    async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
+        """Return the job of the request for which the caller has used this key, at `since` or later."""
+        ...
 
     async def job_by_nonce(self, nonce: str) -> Job | None: ...
 
@@ -226,9 +242,25 @@ class Store(Protocol):
         """Delete final jobs last changed before then, with all that hangs on them. Returns how many."""
         ...
 
+    async def prune_keys(self, before: datetime) -> int:
+        """Forget the keys of requests made before then. Returns how many."""
+        ...
+
+    async def known_uploads(self, keys: Sequence[str]) -> frozenset[str]:
+        """Return those of the uploads' keys that belong to a job."""
+        ...
+
 
 class MessageTaken(Exception):
     """A message of the bot already belongs to another job."""
+
+
+class KeyTaken(Exception):
+    """The caller has used this key for another request, or for this one."""
+
+
+#: How long the use of a key is remembered.
+KEY_LIFETIME = timedelta(hours=24)
 
 
 # Discord
@@ -280,6 +312,18 @@ class UploadReader(Protocol):
 
     def open(self, upload: Upload) -> FileToUpload:
         """Return a stored file, to be read in pieces."""
+        ...
+
+
+class UploadKeeper(Protocol):
+    """The same, to clean up. Both may wait for a disk, and do so without holding up anybody else."""
+
+    async def finished_before(self, moment: datetime) -> tuple[str, ...]:
+        """Return the keys of files that were finished before then."""
+        ...
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        """Delete files; one that is gone already is no error."""
         ...
 
 

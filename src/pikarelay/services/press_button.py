@@ -6,7 +6,7 @@ from pikarelay.errors import JobNotFound
 from pikarelay.jobs.admission import admit
 from pikarelay.jobs.buttons import plan, pressable
 from pikarelay.jobs.job import Caller, Job
-from pikarelay.jobs.requests import ButtonRequest
+from pikarelay.jobs.requests import ButtonRequest, RequestKey
 from pikarelay.services.ports import Clock, Ids, Store
 from pikarelay.services.submit_job import Submission, Submitted
 
@@ -20,7 +20,9 @@ class PressButton:
         self._clock = clock
         self._ids = ids
 
-    async def __call__(self, caller: Caller, request: ButtonRequest) -> Submitted:
+    async def __call__(
+        self, caller: Caller, request: ButtonRequest, key: RequestKey | None = None
+    ) -> Submitted:
         """Raises `JobNotFound`, `ButtonNotSupported`, `TooManyJobs` or `DiscordRateLimited`, in that order."""
         parent = await self._store.job(request.job_id)
         if parent is None or parent.caller_id != caller.caller_id:
@@ -40,4 +42,4 @@ class PressButton:
             admit(executing.get(job.channel, ()), job.max_jobs)
             return job
 
-        return await self._submission.submit(caller, [job.channel], decide)
+        return await self._submission.submit(caller, [job.channel], decide, key)

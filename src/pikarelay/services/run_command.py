@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from pikarelay.jobs.accounts import candidates, choose, plan
 from pikarelay.jobs.job import Caller, Job
-from pikarelay.jobs.requests import CommandRequest
+from pikarelay.jobs.requests import CommandRequest, RequestKey
 from pikarelay.services.ports import Clock, Ids, Store
 from pikarelay.services.submit_job import Submission, Submitted
 
@@ -22,7 +22,9 @@ class RunCommand:
         #: Returns a random number in [0, 1).
         self._draw = draw
 
-    async def __call__(self, caller: Caller, request: CommandRequest, *, required: str) -> Submitted:
+    async def __call__(
+        self, caller: Caller, request: CommandRequest, *, required: str, key: RequestKey | None = None
+    ) -> Submitted:
         """
         Raises `MissingValue(required)` when there is no account to run on, `TooManyJobs` or `DiscordRateLimited`.
 
@@ -35,4 +37,4 @@ class RunCommand:
             seat = choose(seats, executing, draw)
             return plan(request, seat, caller=caller, job_id=job_id, nonce=nonce, now=now)
 
-        return await self._submission.submit(caller, [seat.channel for seat in seats], decide)
+        return await self._submission.submit(caller, [seat.channel for seat in seats], decide, key)

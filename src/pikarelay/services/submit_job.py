@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from pikarelay.jobs.job import Caller, Job, PressPhase, Status
+from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.board import Board
 from pikarelay.services.ports import Clock, Store
 
@@ -30,6 +31,8 @@ class Submitted(msgspec.Struct, frozen=True):
     job: Job
     #: 200, or 502 when Discord did not accept the press.
     code: int
+    #: Whether another request has made the job, which this one only repeats.
+    is_repeat: bool = False
 
 
 class Submission:
@@ -45,15 +48,19 @@ class Submission:
         self._answer_wait = answer_wait
 
     async def submit(
-        self, caller: Caller, channels: Sequence[str], decide: Callable[[Mapping[str, tuple[str, ...]]], Job]
+        self,
+        caller: Caller,
+        channels: Sequence[str],
+        decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
+        key: RequestKey | None = None,
     ) -> Submitted:
         """
         Admit the job that `decide` returns, and wait for the bot's first message or an ending, at most ten seconds.
 
-        Raises what `decide` raises, and `DiscordRateLimited` when Discord answered 429; then no job remains. After a
+        Raises what `decide` raises, `KeyTaken`, and `DiscordRateLimited` when Discord answered 429; then no job remains. After a
         return, call `Board.close_answer` once the answer has left: no callback of the job goes out before.
         """
-        job = await self._store.admit(caller.caller_id, channels, decide)
+        job = await self._store.admit(caller.caller_id, channels, decide, key)
         try:
             with self._board.refusable(job) as watch:
                 self._presses.put(job)

@@ -23,6 +23,7 @@ from pikarelay.jobs.job import (
     Upload,
     Verb,
 )
+from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import ApiToken, Callback, CallbackAttempt, CallbackDraft
 from pikarelay.store.vault import DataKey, Vault
@@ -291,6 +292,10 @@ def job_from(row: Row, vault: Vault) -> Job:
         error=rest.error,
         error_details=rest.error_details,
     )
+
+
+def key_params(job: Job, key: RequestKey) -> Params:
+    return {"digest": key.digest, "job_id": job.job_id, "created": to_ms(job.created)}
 
 
 # Callbacks

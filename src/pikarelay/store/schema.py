@@ -111,6 +111,30 @@ message_owners = sa.Table(
     ),
 )
 
+# The name that a caller gave a request, and the job which that made: goes with the job, so a job that Discord's 429
+# takes back frees its name.
+request_keys = sa.Table(
+    "request_keys",
+    metadata,
+    sa.Column("caller_id", sa.Text, primary_key=True),
+    sa.Column("request_key", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column(
+        "job_id", sa.Text, sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    sa.Column("created", sa.BigInteger, nullable=False, index=True),
+)
+
+# Which files jobs refer to: what is on the disk and not here belongs to nobody.
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("upload_key", sa.Text, primary_key=True),
+    sa.Column(
+        "job_id", sa.Text, sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+)
+
 callbacks = sa.Table(
     "callbacks",
     metadata,

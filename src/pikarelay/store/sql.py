@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from pikarelay.jobs.job import Account, Caller, Job
+from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
     ApiToken,
     Callback,
     CallbackAttempt,
     CallbackOutcome,
     Change,
+    KeyedJob,
     Sightings,
 )
 from pikarelay.store import transactions
@@ -90,8 +92,9 @@ class SqlStore:
         caller_id: str,
         channels: Sequence[str],
         decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
+        key: RequestKey | None = None,
     ) -> Job:
-        return await self._runner.write(transactions.admit(caller_id, channels, decide, self._vault))
+        return await self._runner.write(transactions.admit(caller_id, channels, decide, key, self._vault))
 
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
         return await self._runner.write(transactions.change(job_id, decide, self._vault))
@@ -102,6 +105,9 @@ class SqlStore:
     async def sightings(self, channel: str, message_ids: Sequence[str]) -> Sightings:
         reading = transactions.sightings(channel, message_ids, self._vault)
         return await self._runner.read(reading, snapshot=True)
+
+    async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
+        return await self._runner.read(transactions.job_by_key(caller_id, key, since, self._vault))
 
     async def job_by_nonce(self, nonce: str) -> Job | None:
         return await self._runner.read(transactions.job_by_nonce(nonce, self._vault))
@@ -132,6 +138,12 @@ class SqlStore:
             total += pruned
             if pruned < PRUNED_AT_ONCE:
                 return total
+
+    async def prune_keys(self, before: datetime) -> int:
+        return await self._runner.write(transactions.prune_keys(before))
+
+    async def known_uploads(self, keys: Sequence[str]) -> frozenset[str]:
+        return await self._runner.read(transactions.known_uploads(keys))
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless the engine can take a write transaction and answer in it."""

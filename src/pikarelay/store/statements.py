@@ -19,6 +19,9 @@ from pikarelay.store import schema as s
 #: How many message ids one look-up takes; a message of the bot names four others at most.
 OWNERS_AT_ONCE = 8
 
+#: How many files one look-up takes.
+UPLOADS_AT_ONCE = 64
+
 #: The columns of a job that its life changes. The others are fixed when it is admitted.
 MUTABLE = frozenset(
     {"status", "updated", "phase", "sent", "interaction_id", "message_id", "discord_token", "document"}
@@ -93,6 +96,15 @@ delete_account = sa.delete(s.accounts).where(_this_account).returning(s.accounts
 _by_age = (s.jobs.c.created, s.jobs.c.job_id)
 job = sa.select(*s.jobs.c).where(s.jobs.c.job_id == p("job_id"))
 job_by_nonce = sa.select(*s.jobs.c).where(s.jobs.c.nonce == p("nonce"))
+job_by_key = (
+    sa.select(*s.jobs.c, s.request_keys.c.digest)
+    .join_from(s.request_keys, s.jobs, s.request_keys.c.job_id == s.jobs.c.job_id)
+    .where(
+        s.request_keys.c.caller_id == p("caller_id"),
+        s.request_keys.c.request_key == p("request_key"),
+        s.request_keys.c.created >= p("since"),
+    )
+)
 unfinished = sa.select(*s.jobs.c).where(s.unfinished).order_by(*_by_age)
 # Ids are sortable by time, so the primary key's index has the newest at its end.
 newest_jobs = (
@@ -125,6 +137,14 @@ owners = sa.select(s.message_owners.c.message_id, s.message_owners.c.job_id).whe
 # Makes the channel's row, or locks the one that is there: writing a column over with itself is what locks it.
 lock_channel = Insert(s.channels, key=(s.channels.c.channel,), replace=(s.channels.c.channel,))
 insert_job = Insert(s.jobs, returning=s.jobs.c.job_id)
+insert_upload = Insert(s.uploads)
+# A key whose time is over makes room for its next use.
+forget_key = sa.delete(s.request_keys).where(
+    s.request_keys.c.caller_id == p("caller_id"),
+    s.request_keys.c.request_key == p("request_key"),
+    s.request_keys.c.created < p("before"),
+)
+insert_key = Insert(s.request_keys, returning=s.request_keys.c.request_key)
 job_to_change = job.with_for_update()
 # Only what can change: SQLite rewrites an index whenever a column of it is named here, changed or not.
 update_job = (
@@ -157,6 +177,14 @@ prune_jobs = (
         )
     )
     .returning(s.jobs.c.job_id)
+)
+prune_keys = (
+    sa.delete(s.request_keys)
+    .where(s.request_keys.c.created < p("before"))
+    .returning(s.request_keys.c.request_key)
+)
+known_uploads = sa.select(s.uploads.c.upload_key).where(
+    s.uploads.c.upload_key.in_([p(f"key_{n}", type_=sa.Text) for n in range(UPLOADS_AT_ONCE)])
 )
 
 # Callbacks.

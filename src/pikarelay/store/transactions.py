@@ -12,12 +12,16 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from pikarelay.jobs.job import Account, Caller, Job
+from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
+    KEY_LIFETIME,
     ApiToken,
     Callback,
     CallbackAttempt,
     CallbackOutcome,
     Change,
+    KeyedJob,
+    KeyTaken,
     MessageTaken,
     Sightings,
 )
@@ -25,7 +29,7 @@ from pikarelay.store import rows
 from pikarelay.store.rows import Params, Row
 from pikarelay.store.rules import AlreadyThere, callback_state, check_identity
 from pikarelay.store.schema import jobs as jobs_table
-from pikarelay.store.statements import OWNERS_AT_ONCE
+from pikarelay.store.statements import OWNERS_AT_ONCE, UPLOADS_AT_ONCE
 from pikarelay.store.vault import DataKey, Vault
 
 T = TypeVar("T")
@@ -106,6 +110,14 @@ def job_by_nonce(nonce: str, vault: Vault) -> Transaction[Job | None]:
     return rows.job_from(found[0], vault) if found else None
 
 
+def job_by_key(caller_id: str, key: str, since: datetime, vault: Vault) -> Transaction[KeyedJob | None]:
+    found = yield "job_by_key", {"caller_id": caller_id, "request_key": key, "since": rows.to_ms(since)}
+    if not found:
+        return None
+    *its, digest = found[0]
+    return KeyedJob(job=rows.job_from(its, vault), digest=digest)
+
+
 def unfinished(vault: Vault) -> Transaction[tuple[Job, ...]]:
     found = yield "unfinished", {}
     return tuple(rows.job_from(row, vault) for row in found)
@@ -139,6 +151,7 @@ def admit(
     caller_id: str,
     channels: Sequence[str],
     decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
+    key: RequestKey | None,
     vault: Vault,
 ) -> Transaction[Job]:
     # In one order for everybody, so that two admissions never wait for each other.
@@ -150,7 +163,18 @@ def admit(
     )
     if not (yield "insert_job", rows.job_params(admitted, rows.sealed_token(admitted, vault))):
         raise AlreadyThere(f"job {admitted.job_id} with nonce {admitted.press.nonce}")
+    for upload in admitted.uploads:
+        yield "insert_upload", {"upload_key": upload.key, "job_id": admitted.job_id}
+    if key is not None:
+        yield from _use_key(admitted, key)
     return admitted
+
+
+def _use_key(job: Job, key: RequestKey) -> Transaction[None]:
+    used = {"caller_id": job.caller_id, "request_key": key.text}
+    yield "forget_key", {**used, "before": rows.to_ms(job.created - KEY_LIFETIME)}
+    if not (yield "insert_key", {**used, **rows.key_params(job, key)}):
+        raise KeyTaken
 
 
 def change(job_id: str, decide: Callable[[Job], Change | None], vault: Vault) -> Transaction[Job | None]:
@@ -188,6 +212,20 @@ def withdraw(job_id: str) -> Transaction[None]:
 def prune(before: datetime, limit: int) -> Transaction[int]:
     """Delete up to `limit` jobs."""
     return len((yield "prune_jobs", {"before": rows.to_ms(before), "limit": limit}))
+
+
+def prune_keys(before: datetime) -> Transaction[int]:
+    return len((yield "prune_keys", {"before": rows.to_ms(before)}))
+
+
+def known_uploads(keys: Sequence[str]) -> Transaction[frozenset[str]]:
+    known: set[str] = set()
+    for start in range(0, len(keys), UPLOADS_AT_ONCE):
+        some = keys[start : start + UPLOADS_AT_ONCE]
+        places = [*some, *[some[0]] * (UPLOADS_AT_ONCE - len(some))]
+        found = yield "known_uploads", {f"key_{n}": key for n, key in enumerate(places)}
+        known.update(key for (key,) in found)
+    return frozenset(known)
 
 
 # Callbacks

@@ -80,6 +80,22 @@ def _create_jobs() -> None:
         sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), nullable=False),
     )
     op.create_index("ix_message_owners_job_id", "message_owners", ["job_id"])
+    op.create_table(
+        "request_keys",
+        sa.Column("caller_id", sa.Text, primary_key=True),
+        sa.Column("request_key", sa.Text, primary_key=True),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), nullable=False),
+        sa.Column("created", sa.BigInteger, nullable=False),
+    )
+    op.create_index("ix_request_keys_job_id", "request_keys", ["job_id"])
+    op.create_index("ix_request_keys_created", "request_keys", ["created"])
+    op.create_table(
+        "uploads",
+        sa.Column("upload_key", sa.Text, primary_key=True),
+        sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), nullable=False),
+    )
+    op.create_index("ix_uploads_job_id", "uploads", ["job_id"])
 
 
 def _create_callbacks() -> None:

@@ -1,0 +1,90 @@
+"""
+A request that its caller has named (by the header `Idempotency-Key`) makes one job, however often it is sent.
+
+The name's use is committed with the job, so no crash comes between the two. Whoever repeats a request that is still
+being answered waits for that answer; later ones get the job as it is by then. What was refused has made no job, and its
+name is free.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from pikarelay.errors import ApiError, InvalidValue, Unavailable
+from pikarelay.jobs.job import Caller
+from pikarelay.jobs.requests import RequestKey
+from pikarelay.services.ports import KEY_LIFETIME, Clock, KeyTaken, Store
+from pikarelay.services.submit_job import Submitted
+
+Submit = Callable[[], Awaitable[Submitted]]
+
+
+class _UnderWay(msgspec.Struct, frozen=True):
+    """A named request that is being answered in this process."""
+
+    digest: bytes
+    answer: asyncio.Future[Submitted]
+
+
+class AnswerOnce:
+    """Lets the first of equal requests through, and answers the others with what came of it."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        #: By caller and key.
+        self._under_way: dict[tuple[str, str], _UnderWay] = {}
+
+    async def __call__(self, caller: Caller, key: RequestKey | None, submit: Submit) -> Submitted:
+        """
+        Call `submit`, unless the request was made before. `submit` must hand the key on to `Store.admit`.
+
+        Raises what `submit` raises, and `InvalidValue` when the key was used for another request.
+        """
+        if key is None:
+            return await submit()
+        place = (caller.caller_id, key.text)
+        if (first := self._under_way.get(place)) is not None:
+            _check_same(first.digest, key)
+            # Shielded: one who hangs up takes the answer from nobody else.
+            return msgspec.structs.replace(await asyncio.shield(first.answer), is_repeat=True)
+        # No await since the look-up: of two at once, one is the first.
+        answer: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
+        self._under_way[place] = _UnderWay(key.digest, answer)
+        try:
+            submitted = await self._first_or_stored(caller, key, submit)
+        except BaseException as error:
+            answer.set_exception(error if isinstance(error, ApiError) else Unavailable())
+            # Looked at, so that nobody misses it when nobody waits.
+            answer.exception()
+            raise
+        else:
+            answer.set_result(submitted)
+            return submitted
+        finally:
+            del self._under_way[place]
+
+    async def _first_or_stored(self, caller: Caller, key: RequestKey, submit: Submit) -> Submitted:
+        if (stored := await self._stored(caller, key)) is not None:
+            return stored
+        try:
+            return await submit()
+        except KeyTaken:
+            # Another process was faster.
+            if (stored := await self._stored(caller, key)) is not None:
+                return stored
+            raise Unavailable from None
+
+    async def _stored(self, caller: Caller, key: RequestKey) -> Submitted | None:
+        since = self._clock.now() - KEY_LIFETIME
+        kept = await self._store.job_by_key(caller.caller_id, key.text, since)
+        if kept is None:
+            return None
+        _check_same(kept.digest, key)
+        return Submitted(kept.job, 200, is_repeat=True)
+
+
+def _check_same(digest: bytes, key: RequestKey) -> None:
+    if digest != key.digest:
+        raise InvalidValue("Idempotency-Key was used with another request")

@@ -6,6 +6,7 @@ from pikarelay.api.bearer import bearer_token
 from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.forms import FormRules, UploadSink, read_form
 from pikarelay.api.routing import Operation
+from pikarelay.contract import documentation
 from pikarelay.contract.accounts import (
     ACCOUNT_FIELDS,
     CALLER_FIELDS,
@@ -41,17 +42,49 @@ class AccountOperations:
                 path="/v1/pika/account",
                 handler=self.read_all,
                 summary="List configured accounts",
+                documentation=documentation.ACCOUNTS,
             ),
-            Operation(method="GET", path=one, handler=self.read, summary="Read an account"),
-            Operation(method="POST", path=one, handler=self.configure, summary="Create or update an account"),
-            Operation(method="DELETE", path=one, handler=self.remove, summary="Delete an account"),
-            Operation(method="GET", path="/v2/account", handler=self.caller, summary="Read who you are"),
-            Operation(method="GET", path="/v1/account", handler=self.caller_v1, summary="Read who you are"),
+            Operation(
+                method="GET",
+                path=one,
+                handler=self.read,
+                summary="Read an account",
+                documentation=documentation.ACCOUNT,
+            ),
+            Operation(
+                method="POST",
+                path=one,
+                handler=self.configure,
+                summary="Create or update an account",
+                documentation=documentation.SET_ACCOUNT,
+            ),
+            Operation(
+                method="DELETE",
+                path=one,
+                handler=self.remove,
+                summary="Delete an account",
+                documentation=documentation.DELETE_ACCOUNT,
+            ),
+            Operation(
+                method="GET",
+                path="/v2/account",
+                handler=self.caller,
+                summary="Read who you are",
+                documentation=documentation.CALLER,
+            ),
+            Operation(
+                method="GET",
+                path="/v1/account",
+                handler=self.caller_v1,
+                summary="Read who you are, in the older form",
+                documentation=documentation.CALLER_V1,
+            ),
             Operation(
                 method="POST",
                 path="/v2/account",
                 handler=self.set_reply_url,
                 summary="Set the default callback address",
+                documentation=documentation.SET_REPLY_URL,
             ),
         ]
 

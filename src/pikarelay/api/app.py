@@ -1,7 +1,8 @@
 """
 The ASGI application: finds the operation, runs it, and turns whatever comes of it into a reply.
 
-Every reply with a body has the type `application/json`, errors included: clients parse JSON on every status.
+Every reply of the API with a body has the type `application/json`, errors included: clients parse JSON on every status.
+Pages of any origin may call it (CORS): it knows no cookies, so a page can do nothing without being given a token.
 """
 
 import secrets
@@ -16,7 +17,12 @@ from pikarelay.errors import ApiError, MethodNotAllowed
 
 _log = structlog.get_logger(__name__)
 
-_JSON = (b"content-type", b"application/json")
+_ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+#: What a browser is told before it makes a request with a token. Kept by it for a day, or as long as it likes.
+_PREFLIGHT = (
+    (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key"),
+    (b"access-control-max-age", b"86400"),
+)
 
 
 class Api:
@@ -38,6 +44,8 @@ class Api:
 
     async def _reply(self, exchange: Exchange, request_id: str) -> Reply:
         try:
+            if exchange.method == "OPTIONS":
+                return _options(self._routes.methods(exchange))
             return await self._routes.find(exchange)(exchange)
         except ApiError as error:
             _log.info(
@@ -53,6 +61,14 @@ class Api:
             return _refusal(ApiError())
 
 
+def _options(methods: list[str]) -> Reply:
+    names = ", ".join([*methods, "OPTIONS"]).encode()
+    return Reply(
+        status=204,
+        headers=[(b"allow", names), (b"access-control-allow-methods", names), *_PREFLIGHT],
+    )
+
+
 def _refusal(error: ApiError) -> Reply:
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, MethodNotAllowed):
@@ -62,8 +78,8 @@ def _refusal(error: ApiError) -> Reply:
 
 async def _send(reply: Reply, request_id: str, send: Send) -> None:
     body = reply.body or b""
-    headers = [(b"x-request-id", request_id.encode()), *reply.headers]
+    headers = [(b"x-request-id", request_id.encode()), _ANY_ORIGIN, *reply.headers]
     if reply.body is not None:
-        headers += [_JSON, (b"content-length", b"%d" % len(body))]
+        headers += [(b"content-type", reply.media_type), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

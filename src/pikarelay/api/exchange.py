@@ -1,18 +1,23 @@
 """One request and its reply, as handlers see them."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs
 
 import msgspec
 from starlette.types import Receive, Scope
 
+#: Whether a text means itself in a query.
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+
 
 class Reply(msgspec.Struct, kw_only=True):
     """What a handler answers with."""
 
     status: int = 200
-    #: JSON text; None sends no body and no type.
+    #: None sends no body and no type.
     body: bytes | None = None
+    media_type: bytes = b"application/json"
     headers: Sequence[tuple[bytes, bytes]] = ()
     #: Called when the reply has left, or could not.
     after: Callable[[], None] | None = None
@@ -46,6 +51,14 @@ class Exchange:
         """Return the first value of a query parameter; an empty one is there, and empty."""
         if self._query is None:
             text = self.scope["query_string"].decode("latin-1")
-            self._query = parse_qs(text, keep_blank_values=True, max_num_fields=64)
+            self._query = _parse_query(text)
         values = self._query.get(name)
         return values[0] if values else None
+
+
+def _parse_query(text: str) -> dict[str, list[str]]:
+    name, equals, value = text.partition("=")
+    if equals and _PLAIN(name) and _PLAIN(value):
+        # What polling asks: one parameter, nothing to decode.
+        return {name: [value]}
+    return parse_qs(text, keep_blank_values=True, max_num_fields=64)

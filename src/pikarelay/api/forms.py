@@ -12,7 +12,7 @@ follows on that connection is then no request: `CloseUnread` closes it.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from multipart import parse_options_header
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +40,12 @@ Timer = Callable[[float], asyncio.Timeout]
 WRONG_TYPE = "Content-Type must be multipart/form-data, application/x-www-form-urlencoded or application/json"
 #: More digits than that is beyond every limit, and may be beyond `int`.
 _LENGTH_DIGITS = 15
+
+#: What a client may still send after it was refused, for how long, and how long it may pause: an honest upload, but
+#: no flood, and nobody who has nothing more to say.
+_LINGER_BYTES = 64 * 1024 * 1024
+_LINGER_SECONDS = 30.0
+_LINGER_IDLE_SECONDS = 1.0
 
 
 async def read_form(
@@ -139,11 +145,13 @@ class CloseUnread:
     ASGI middleware: an answer that leaves before its request's body was read to the end says `Connection: close`.
 
     The server then closes the connection after the answer, rather than reading all of a refused upload only to find
-    where the next request begins.
+    where the next request begins. It does so a little later, though: many clients look for an answer only when they
+    have sent everything, and to close while they send would take the answer from them (RFC 9112, section 9.6).
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, timer: Timer = asyncio.timeout) -> None:
         self._app = app
+        self._timer = timer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _has_body(scope["headers"]):
@@ -161,9 +169,28 @@ class CloseUnread:
             if message["type"] == "http.response.start" and not is_read:
                 kept = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"connection"]
                 message = {**message, "headers": [*kept, (b"connection", b"close")]}
-            await send(message)
+            is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if is_read or not is_last:
+                await send(message)
+                return
+            # All of the answer is out; only its end, and with it the connection's, waits.
+            await send({**message, "more_body": True})
+            await self._linger(receive)
+            await send({"type": "http.response.body", "body": b""})
 
         await self._app(scope, watching, closing)
+
+    async def _linger(self, receive: Receive) -> None:
+        """Throw away what still comes in, up to a limit."""
+        left = _LINGER_BYTES
+        with suppress(TimeoutError):
+            async with self._timer(_LINGER_SECONDS):
+                while left > 0:
+                    async with self._timer(_LINGER_IDLE_SECONDS):
+                        message = await receive()
+                    if not message.get("more_body", False):
+                        return
+                    left -= len(message.get("body", b""))
 
 
 def _has_body(headers: Headers) -> bool:

@@ -6,6 +6,7 @@ The bearer token is checked before the first byte of a body is read.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import structlog
 
@@ -13,9 +14,15 @@ from pikarelay.api.bearer import bearer_token
 from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.forms import Form, FormRules, OpenSink, read_form
 from pikarelay.api.routing import Operation
+from pikarelay.contract import documentation
 from pikarelay.contract.bodies import cancelled_body, encode, job_body
 from pikarelay.contract.commands import COMMAND_FORMS, CommandForm, parse_command
+from pikarelay.contract.idempotency import parse_key, request_key
 from pikarelay.contract.requests import BUTTON_FIELDS, parse_button
+from pikarelay.errors import ApiError
+from pikarelay.jobs.job import Caller, Verb
+from pikarelay.jobs.requests import RequestKey
+from pikarelay.services.answer_once import AnswerOnce, Submit
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.board import Board
 from pikarelay.services.cancel_job import cancel_job
@@ -24,13 +31,15 @@ from pikarelay.services.press_button import PressButton
 from pikarelay.services.read_job import read_job
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.run_command import RunCommand
-from pikarelay.services.submit_job import Submitted
 
 _log = structlog.get_logger(__name__)
 
 _BUTTON_RULES = FormRules(fields=BUTTON_FIELDS)
 #: For each file that a form may hold: the largest image, and room for the form around it.
 _BODY_PER_FILE = 26 * 1024 * 1024
+
+#: Tells a caller that its request was made before, and what came of it is the answer.
+_REPLAYED = (b"idempotency-replayed", b"true")
 
 
 class PikaOperations:
@@ -41,6 +50,7 @@ class PikaOperations:
         store: Store,
         board: Board,
         authenticator: Authenticator,
+        answer_once: AnswerOnce,
         press_button: PressButton,
         run_command: RunCommand,
         recorder: EventRecorder,
@@ -49,6 +59,7 @@ class PikaOperations:
         self._store = store
         self._board = board
         self._authenticator = authenticator
+        self._answer_once = answer_once
         self._press_button = press_button
         self._run_command = run_command
         self._recorder = recorder
@@ -63,20 +74,29 @@ class PikaOperations:
                 path="/v1/pika/button",
                 handler=self.button,
                 summary="Press a button of a finished job",
+                documentation=documentation.BUTTON,
             ),
             Operation(
                 method="GET",
                 path="/v1/pika/jobs",
                 handler=self.jobs,
                 summary="List executing jobs",
+                documentation=documentation.JOBS,
                 slash_matters=True,
             ),
-            Operation(method="GET", path="/v1/pika/jobs/cancel", handler=self.cancel, summary="Cancel a job"),
+            Operation(
+                method="GET",
+                path="/v1/pika/jobs/cancel",
+                handler=self.cancel,
+                summary="Cancel a job",
+                documentation=documentation.CANCEL,
+            ),
             Operation(
                 method="GET",
                 path="/v1/pika/jobs/",
                 handler=self.job,
                 summary="Read a job",
+                documentation=documentation.JOB,
                 slash_matters=True,
             ),
         ]
@@ -89,16 +109,29 @@ class PikaOperations:
 
         async def run(exchange: Exchange) -> Reply:
             caller = await self._authenticator.subscriber(bearer_token(exchange))
-            async with self._form(exchange, rules) as found:
-                request = parse_command(form, found.texts, found.files)
-                return self._submitted(await self._run_command(caller, request, required=form.missing))
+            async with self._post(exchange, rules) as post:
+                request = parse_command(form, post.form.texts, post.form.files)
+                key = post.key(form.verb)
+                return await self._submit(
+                    caller,
+                    post,
+                    key,
+                    lambda: self._run_command(caller, request, required=form.missing, key=key),
+                )
 
-        return Operation(method="POST", path=f"/v1/pika/{form.name}", handler=run, summary=form.summary)
+        return Operation(
+            method="POST",
+            path=f"/v1/pika/{form.name}",
+            handler=run,
+            summary=form.summary,
+            documentation=documentation.command(form),
+        )
 
     async def button(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.subscriber(bearer_token(exchange))
-        async with self._form(exchange, _BUTTON_RULES) as form:
-            return self._submitted(await self._press_button(caller, parse_button(form.texts)))
+        async with self._post(exchange, _BUTTON_RULES) as post:
+            request, key = parse_button(post.form.texts), post.key(Verb.BUTTON)
+            return await self._submit(caller, post, key, lambda: self._press_button(caller, request, key))
 
     async def job(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.subscriber(bearer_token(exchange))
@@ -118,20 +151,42 @@ class PikaOperations:
         return Reply(body=encode(cancelled_body(job)))
 
     @asynccontextmanager
-    async def _form(self, exchange: Exchange, rules: FormRules) -> AsyncIterator[Form]:
-        """Read the body. When the request comes to nothing, so do its files."""
+    async def _post(self, exchange: Exchange, rules: FormRules) -> AsyncIterator["_Post"]:
+        """Read a submitting request. When it is refused, its files go; no refusal leaves a job behind."""
+        name = parse_key(exchange.headers(b"idempotency-key"))
         form = await read_form(exchange.receive, exchange.scope["headers"], rules, self._open_sink)
         try:
-            yield form
-        except BaseException:
+            yield _Post(name, form)
+        except ApiError:
             await form.discard()
             raise
 
-    def _submitted(self, submitted: Submitted) -> Reply:
+    async def _submit(self, caller: Caller, post: "_Post", key: RequestKey | None, submit: Submit) -> Reply:
+        submitted = await self._answer_once(caller, key, submit)
         job = submitted.job
-        _log.info("job.answered", job_id=job.job_id, verb=job.verb.value, status=job.status.value)
-        return Reply(
-            status=submitted.code,
-            body=encode(job_body(job, submitted.code)),
-            after=lambda: self._board.close_answer(job.job_id),
+        _log.info(
+            "job.answered",
+            job_id=job.job_id,
+            verb=job.verb.value,
+            status=job.status.value,
+            is_repeat=submitted.is_repeat,
         )
+        reply = Reply(status=submitted.code, body=encode(job_body(job, submitted.code)))
+        if submitted.is_repeat:
+            # The job has the files of the request that made it.
+            await post.form.discard()
+            reply.headers = [_REPLAYED]
+        else:
+            reply.after = lambda: self._board.close_answer(job.job_id)
+        return reply
+
+
+class _Post(NamedTuple):
+    """A submitting request, read: the caller's name for it, if it has one, and its form."""
+
+    name: str | None
+    form: Form
+
+    def key(self, verb: Verb) -> RequestKey | None:
+        """Return what makes a repetition of this request the same."""
+        return request_key(self.name, verb, self.form.texts, self.form.files)

@@ -1,5 +1,5 @@
 """
-One table of operations. It feeds the dispatch here, and whatever wants to list what the server can do.
+One table of routes. It feeds the dispatch here; the operations among them also make the API's document.
 
 Paths are looked up in a dict, not matched one after the other: a slash more or less is the same operation, for clients
 use both and must never be redirected (one of them would repeat a POST as a GET).
@@ -10,45 +10,57 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from pikarelay.api.exchange import Exchange, Reply
+from pikarelay.contract.documentation import Documentation
 from pikarelay.errors import MethodNotAllowed, RouteNotFound
 
 Handler = Callable[[Exchange], Awaitable[Reply]]
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One method on one path."""
 
     method: str
     #: The last segment may be a parameter, `{name}`.
     path: str
     handler: Handler
-    summary: str
-    #: Whether the path with a slash more is another operation, with a handler of its own.
+    #: Whether the path with a slash more is another route, or none.
     slash_matters: bool = False
+
+
+class Operation(Route, frozen=True, kw_only=True):
+    """A route of the API. It is in the API's document."""
+
+    summary: str
+    documentation: Documentation
 
 
 class RouteTable:
     """Finds the handler of a request."""
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        self.operations = tuple(operations)
+    def __init__(self, routes: Sequence[Route]) -> None:
         #: Path to method to handler. A parameter's name is kept apart.
         self._fixed: dict[str, dict[str, Handler]] = {}
         #: The same by what stands before the parameter, and the parameter's name.
         self._open: dict[str, dict[str, Handler]] = {}
         self._names: dict[str, str] = {}
-        for operation in operations:
-            self._add(operation)
+        for route in routes:
+            self._add(route)
 
     def find(self, exchange: Exchange) -> Handler:
         """Return the handler, and note the path's parameters. Raises `RouteNotFound` or `MethodNotAllowed`."""
-        methods = self._fixed.get(exchange.path)
-        if methods is None:
-            methods = self._find_open(exchange)
+        methods = self._methods(exchange)
         handler = methods.get(exchange.method)
         if handler is None:
             raise MethodNotAllowed(sorted(methods))
         return handler
+
+    def methods(self, exchange: Exchange) -> list[str]:
+        """Return the methods of the request's path. Raises `RouteNotFound`."""
+        return sorted(self._methods(exchange))
+
+    def _methods(self, exchange: Exchange) -> dict[str, Handler]:
+        methods = self._fixed.get(exchange.path)
+        return self._find_open(exchange) if methods is None else methods
 
     def _find_open(self, exchange: Exchange) -> dict[str, Handler]:
         before, _, last = exchange.path.removesuffix("/").rpartition("/")
@@ -58,19 +70,19 @@ class RouteTable:
         exchange.parameters = {self._names[before]: last}
         return methods
 
-    def _add(self, operation: Operation) -> None:
-        before, _, last = operation.path.rpartition("/")
+    def _add(self, route: Route) -> None:
+        before, _, last = route.path.rpartition("/")
         if last.startswith("{"):
             self._names[before] = last.strip("{}")
-            _put(self._open, before, operation)
+            _put(self._open, before, route)
             return
-        _put(self._fixed, operation.path, operation)
-        if not operation.slash_matters:
-            _put(self._fixed, operation.path + "/", operation)
+        _put(self._fixed, route.path, route)
+        if not route.slash_matters:
+            _put(self._fixed, route.path + "/", route)
 
 
-def _put(table: dict[str, dict[str, Handler]], key: str, operation: Operation) -> None:
+def _put(table: dict[str, dict[str, Handler]], key: str, route: Route) -> None:
     methods = table.setdefault(key, {})
-    if operation.method in methods:
-        raise ValueError(f"{operation.method} {operation.path} is listed twice")
-    methods[operation.method] = operation.handler
+    if route.method in methods:
+        raise ValueError(f"{route.method} {route.path} is listed twice")
+    methods[route.method] = route.handler

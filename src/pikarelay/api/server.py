@@ -28,6 +28,8 @@ class HttpServer:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                # Nothing here asks where a request came from.
+                proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
             )

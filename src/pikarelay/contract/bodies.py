@@ -137,7 +137,8 @@ def encode(body: object) -> bytes:
 
 def iso_time(moment: datetime) -> str:
     """Return `2023-09-09T02:04:49.667Z`: UTC, always three decimals."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    # A sixth of the time of `strftime`, and a job has two of them. What is cut off is the zone, which is UTC.
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def _without_nulls(value: Any) -> Any:

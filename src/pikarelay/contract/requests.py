@@ -74,7 +74,7 @@ def _given(texts: Mapping[str, str], name: str) -> str | None:
 def header_safe(token: str) -> str:
     """Return a Discord token that can stand in a header, where a line break would forge another one."""
     stripped = token.strip()
-    if not stripped.isascii() or not stripped.isprintable() or " " in stripped:
+    if not stripped or not stripped.isascii() or not stripped.isprintable() or " " in stripped:
         raise InvalidValue("discord is not a valid token")
     return stripped
 

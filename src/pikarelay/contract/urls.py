@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 #: A host name's label: letters and digits of any script, inner hyphens, and the underscore that private networks use.
 _LABEL = re.compile(r"[\w]([\w-]{0,61}[\w])?")
 _LONGEST_HOST = 253
+_PORTS = {"http": 80, "https": 443}
 
 
 def is_deliverable(url: str) -> bool:
@@ -29,6 +30,28 @@ def is_deliverable(url: str) -> bool:
         and port != 0
         and _is_host(parts.hostname or "", bracketed=parts.netloc.startswith("["))
     )
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port in one spelling: what of a URL says whose server it is."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "invalid"
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host.removesuffix(".")
+    return f"{parts.scheme}://{shown}:{port or _PORTS.get(parts.scheme, 0)}"
+
+
+def masked_url(url: str) -> str:
+    """Return a URL as it may be shown: without user information, and with its query hidden, for both may be secret."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "…"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
 
 
 def _is_host(host: str, *, bracketed: bool) -> bool:

@@ -1,0 +1,88 @@
+"""
+The operations on callbacks: extensions of this server, under a path of their own.
+
+Each caller sees and replays the callbacks of its own jobs only. None of them needs a subscription: what is owed is owed.
+"""
+
+from pikarelay.api.bearer import bearer_token
+from pikarelay.api.exchange import Exchange, Reply
+from pikarelay.api.forms import FormRules, UploadSink, read_form
+from pikarelay.api.routing import Operation
+from pikarelay.contract import documentation
+from pikarelay.contract.bodies import encode
+from pikarelay.contract.callbacks import (
+    REPLAY_FIELDS,
+    CallbackListBody,
+    callback_body,
+    parse_listing,
+    parse_replay,
+    replay_body,
+)
+from pikarelay.errors import MalformedBody
+from pikarelay.services.authenticate import Authenticator
+from pikarelay.services.manage_callbacks import CallbackOffice
+from pikarelay.services.ports import Clock
+
+_REPLAY_RULES = FormRules(fields=REPLAY_FIELDS)
+_LISTING_PARAMETERS = ("state", "target", "since", "until", "limit")
+
+
+class CallbackOperations:
+    """Handlers for `/v1/pikarelay/callbacks`."""
+
+    def __init__(self, authenticator: Authenticator, office: CallbackOffice, clock: Clock) -> None:
+        self._authenticator = authenticator
+        self._office = office
+        self._clock = clock
+
+    def table(self) -> list[Operation]:
+        """Return what is served."""
+        return [
+            Operation(
+                method="GET",
+                path="/v1/pikarelay/callbacks",
+                handler=self.undelivered,
+                summary="List callbacks that are not delivered",
+                documentation=documentation.CALLBACKS,
+            ),
+            Operation(
+                method="POST",
+                path="/v1/pikarelay/callbacks/replay",
+                handler=self.replay,
+                summary="Send callbacks again",
+                documentation=documentation.REPLAY,
+            ),
+            Operation(
+                method="GET",
+                path="/v1/pikarelay/callbacks/{jobid}",
+                handler=self.callback,
+                summary="Read a job's callback and its log",
+                documentation=documentation.CALLBACK,
+            ),
+        ]
+
+    async def undelivered(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        texts = {name: exchange.query(name) or "" for name in _LISTING_PARAMETERS}
+        which, limit = parse_listing(texts, caller.caller_id)
+        found = await self._office.undelivered(which, limit)
+        return Reply(body=encode(CallbackListBody(callbacks=tuple(map(callback_body, found)))))
+
+    async def callback(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        record, target, log = await self._office.show(exchange.parameters["jobid"], caller.caller_id)
+        return Reply(body=encode(callback_body(record, target, log, self._clock.now())))
+
+    async def replay(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        form = await read_form(exchange.receive, exchange.scope["headers"], _REPLAY_RULES, _no_files)
+        meant = parse_replay(form.texts, caller.caller_id, self._clock.now())
+        if isinstance(meant, str):
+            await self._office.replay(meant, caller.caller_id)
+            return Reply(body=encode(replay_body([meant], {})))
+        replay = await self._office.replay_dead(meant)
+        return Reply(body=encode(replay_body(replay.replayed, replay.refused)))
+
+
+def _no_files(_media_type: str | None) -> UploadSink:
+    raise MalformedBody

@@ -7,19 +7,19 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static unit bench judges lock serve localdiscord lifecycle clean dev run
+.PHONY: help demo test check static unit bench chaos-quick chaos chaos-sabotage judges system javascript lock serve localdiscord lifecycle clean dev run
 MAKEFLAGS += --no-print-directory
 
 # Each line below is one plain command, without shell syntax: make then runs it directly, and a signal that make
 # passes on reaches the command itself.
 
 help: ## list these names
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: run ## install what is missing, then show everything on this machine alone (KEEP=1: go on running)
 	@$(BIN)/python tools/demo.py
 
-test: dev judges static ## everything: checks, then all tests
+test: dev judges system javascript static ## everything: checks, then all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: dev static unit ## the fast part: linters, types, floors, unit tests
@@ -27,8 +27,23 @@ check: dev static unit ## the fast part: linters, types, floors, unit tests
 bench: dev ## measure this machine
 	@$(BIN)/python -m bench $(ARGS)
 
+chaos-quick: dev system ## kill, cut and confuse a running server for some minutes, and judge it from outside
+	@$(BIN)/python -m chaos quick $(ARGS)
+
+chaos: dev system ## the same in full: takes hours
+	@$(BIN)/python -m chaos full $(ARGS)
+
+chaos-sabotage: dev system ## break promises on purpose, and see that the matrix notices each
+	@$(BIN)/python -m chaos sabotage $(ARGS)
+
 judges: dev ## make the environments of the third-party Discord libraries that judge localdiscord
 	@$(BIN)/python tools/judges.py
+
+system: dev ## install the Debian packages that tests need (chromium, PHP, strace), as root
+	@$(BIN)/python tools/system_packages.py
+
+javascript: dev ## install the JavaScript packages that tests run
+	@$(BIN)/python tools/javascript.py
 
 serve: run ## run pikarelay (ARGS="--port 8080 ...")
 	@$(BIN)/pikarelay serve $(ARGS)

@@ -17,25 +17,35 @@ import msgspec
 from pikarelay import __version__
 from pikarelay.api.account_operations import AccountOperations
 from pikarelay.api.app import Api
+from pikarelay.api.callback_operations import CallbackOperations
 from pikarelay.api.forms import CloseUnread
 from pikarelay.api.operations import PikaOperations
+from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
 from pikarelay.api.server import HttpServer
 from pikarelay.callbacks.addresses import AddressPolicy
+from pikarelay.callbacks.guard import GuardedResolver
 from pikarelay.callbacks.sender import HttpCallbackSender
+from pikarelay.contract.openapi import openapi_document
 from pikarelay.discord.client.accounts import DiscordAccounts
+from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.messages import Sighting
 from pikarelay.jobs.secret import Secret
-from pikarelay.outbound import open_callback_session, open_origin_session
+from pikarelay.outbound import DNS_SECONDS, open_callback_session, open_origin_session
+from pikarelay.services.answer_once import AnswerOnce
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.board import Board
+from pikarelay.services.channel_view import ChannelView
+from pikarelay.services.clean_up import CleanUp
 from pikarelay.services.configure_account import AccountOffice
 from pikarelay.services.configure_caller import CallerOffice
 from pikarelay.services.deliver_callback import CallbackDelivery
-from pikarelay.services.expire_jobs import Deadlines, JobExpirer
+from pikarelay.services.expire_jobs import JobExpirer
 from pikarelay.services.issue_token import TokenOffice
+from pikarelay.services.keep_orphans import OrphanKeeper
+from pikarelay.services.manage_callbacks import CallbackOffice
 from pikarelay.services.observe_message import BotHabits, SightingObserver
-from pikarelay.services.ports import Identity
+from pikarelay.services.ports import AccountsWatcher, Identity, TargetGuard
 from pikarelay.services.press_button import PressButton
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.record_event import EventRecorder
@@ -53,6 +63,8 @@ from pikarelay.workers.gateway_listener import GatewayListener
 from pikarelay.workers.lifeline import Lifeline
 from pikarelay.workers.presser import Presser
 from pikarelay.workers.pruner import Pruner
+from pikarelay.workers.reconciler import Reconciler
+from pikarelay.workers.session_keeper import SessionKeeper
 
 USER_AGENT = f"pikarelay/{__version__} (+https://github.com/pikarelay/pikarelay)"
 
@@ -64,14 +76,26 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
     tokens: TokenOffice
     accounts: AccountOffice
     callers: CallerOffice
+    orphans: OrphanKeeper
+    callbacks: CallbackOffice
 
     @classmethod
-    def of(cls, store: SqliteStore, clock: SystemClock, ids: SystemIds) -> "Offices":
+    def of(
+        cls,
+        store: SqliteStore,
+        clock: SystemClock,
+        ids: SystemIds,
+        guard: TargetGuard,
+        watcher: AccountsWatcher | None = None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> "Offices":
         return cls(
             store=store,
             tokens=TokenOffice(store, clock, ids, secrets.token_bytes),
-            accounts=AccountOffice(store, clock),
+            accounts=AccountOffice(store, clock, watcher),
+            orphans=OrphanKeeper(store, EventRecorder(store, Board(), clock, ids)),
             callers=CallerOffice(store),
+            callbacks=CallbackOffice(store, guard, clock, ids, secrets.token_bytes, wake),
         )
 
 
@@ -109,8 +133,8 @@ async def open_offices(settings: Settings) -> AsyncIterator[Offices]:
     """Open what administration needs, without a server."""
     prepare_store(settings)
     clock = SystemClock()
-    async with open_store(settings) as store:
-        yield Offices.of(store, clock, SystemIds(clock.now))
+    async with open_store(settings) as store, _target_guard(settings.callbacks) as guard:
+        yield Offices.of(store, clock, SystemIds(clock.now), guard)
 
 
 class Worker(Protocol):
@@ -155,10 +179,15 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
     ids = SystemIds(clock.now)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings))
-        uploads = UploadFolder(settings.store.data_folder / "uploads")
+        uploads = UploadFolder(settings.store.data_folder / "uploads", settings.store.uploads_quota)
+        uploads.sweep()
         recorder = EventRecorder(store, board, clock, ids)
         habits = BotHabits()
-        observer = SightingObserver(store, recorder, habits)
+        deadlines = Deadlines(
+            first_message=settings.discord.first_message_within, whole_job=settings.discord.job_within
+        )
+        view = ChannelView(store, clock, deadlines)
+        observer = SightingObserver(store, view, recorder, OrphanKeeper(store, recorder), habits, clock)
 
         # Sightings come from sessions that the listener opens by way of the accounts, which hand them to the listener.
         async def on_sighting(identity: Identity, sighting: Sighting) -> None:
@@ -174,23 +203,27 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             application_name=settings.discord.application_name,
             press_interval=settings.discord.press_interval,
         )
-        history = HistoryReader(discord, observer)
-        listener = GatewayListener(store, discord, observer, history)
+        history = HistoryReader(store, discord, observer, clock)
+        listener = GatewayListener(store, discord, observer, history, clock)
         sender = PressSender(store, discord, recorder, board, clock, uploads)
-        presser = Presser(store, sender, habits, board, clock)
+        presser = Presser(store, view, sender, habits, board, clock)
         submission = Submission(store, board, clock, presser, settings.discord.answer_wait)
         operations = PikaOperations(
             store=store,
             board=board,
             authenticator=(authenticator := Authenticator(store, clock)),
+            answer_once=AnswerOnce(store, clock),
             press_button=PressButton(store, submission, clock, ids),
             run_command=RunCommand(store, submission, clock, ids, random.random),
             recorder=recorder,
             open_sink=uploads.open_sink,
         )
-        offices = Offices.of(store, clock, ids)
+        guard = await stack.enter_async_context(_target_guard(settings.callbacks))
+        offices = Offices.of(store, clock, ids, guard, listener, board.callback_due.set)
         account_operations = AccountOperations(authenticator, offices.accounts, offices.callers)
-        api = Api(RouteTable([*operations.table(), *account_operations.table()]))
+        callback_operations = CallbackOperations(authenticator, offices.callbacks, clock)
+        table = [*operations.table(), *account_operations.table(), *callback_operations.table()]
+        api = Api(RouteTable([*table, *pages(openapi_document(table, __version__))]))
         http = HttpServer(CloseUnread(api), settings.http.host, settings.http.port)
         stack.callback(http.close)
         callback_session = await stack.enter_async_context(_callback_session(settings.callbacks, http))
@@ -202,16 +235,16 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             settings.callbacks.schedule,
             random.random,
         )
-        deadlines = Deadlines(
-            first_message=settings.discord.first_message_within, whole_job=settings.discord.job_within
-        )
         workers: tuple[Worker, ...] = (
+            # First to start and last to stop, around the sessions that it keeps.
+            SessionKeeper(store, discord, clock),
             discord,
             listener,
             presser,
             CallbackDispatcher(store, delivery, board, clock),
             Lifeline(JobExpirer(store, history, recorder, clock, deadlines), clock),
-            Pruner(store, clock, settings.store.keep_jobs),
+            Reconciler(store, history, clock, random.random),
+            Pruner(CleanUp(store, uploads, clock, settings.store.keep_jobs), clock),
         )
         yield Server(http, workers), offices
 
@@ -239,6 +272,17 @@ def _callback_session(settings: CallbackSettings, http: HttpServer) -> aiohttp.C
         own=frozenset({(ip_address(http.host), http.port)}),
     )
     return open_callback_session(policy, user_agent=USER_AGENT, connect_seconds=settings.connect_seconds)
+
+
+@asynccontextmanager
+async def _target_guard(settings: CallbackSettings) -> AsyncIterator[GuardedResolver]:
+    """Open what says, before anything is sent, whether a target is closed."""
+    policy = AddressPolicy(exceptions=settings.allow_networks, nat64=settings.nat64)
+    guard = GuardedResolver(policy, timeout_seconds=DNS_SECONDS)
+    try:
+        yield guard
+    finally:
+        await guard.close()
 
 
 def _revealed(secret: Secret | None) -> str | None:

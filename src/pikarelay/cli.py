@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -24,9 +25,19 @@ from pikarelay.bootstrap import Offices, Server, migrate_store, open_offices, op
 from pikarelay.checks import examine
 from pikarelay.contract.accounts import account_body, parse_account
 from pikarelay.contract.bodies import encode, job_body
+from pikarelay.contract.callbacks import (
+    callback_body,
+    parse_listing,
+    parse_replay,
+    replay_body,
+    target_state,
+)
+from pikarelay.contract.urls import origin_of
 from pikarelay.errors import ApiError
 from pikarelay.jobs.job import Job
 from pikarelay.services.issue_token import DEFAULT_CALLER
+from pikarelay.services.keep_orphans import NotAssignable
+from pikarelay.services.ports import Orphan
 from pikarelay.settings import DECLARED, Settings, SettingsError
 from pikarelay.store.migrations import SchemaOutdated
 from pikarelay.store.vault import KeyUnusable, WrongKey
@@ -35,8 +46,12 @@ app = App(name="pikarelay", help="A self-hosted server that speaks the Pika API 
 token = App(name="token", help="Issue, list and revoke API tokens.")
 account = App(name="account", help="Set up, list and remove Discord accounts.")
 jobs = App(name="jobs", help="Look at jobs.")
+orphans = App(
+    name="orphans", help="Look at messages of the bot that were given to no caller, and give them away."
+)
 caller = App(name="caller", help="Change a caller's defaults.")
-for group in (token, account, jobs, caller):
+callbacks = App(name="callbacks", help="Look at callbacks and where they go, and send them again.")
+for group in (token, account, jobs, caller, callbacks, orphans):
     app.command(group)
 
 T = TypeVar("T")
@@ -286,6 +301,129 @@ def set_caller(
     _in_offices(where, configure)
 
 
+@caller.command(name="secret")
+def caller_secret(
+    name: str = DEFAULT_CALLER,
+    /,
+    *,
+    where: Where | None = None,
+    rotate: Annotated[bool, Parameter(negative="")] = False,
+    remove: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """
+    Show whether a caller's callbacks are signed, and change what with.
+
+    Parameters
+    ----------
+    rotate
+        Make a new secret, shown this once. The one before it stays in use for 24 hours beside it.
+    remove
+        Forget all secrets: callbacks are signed no more.
+    """
+
+    async def change(offices: Offices) -> None:
+        owner = await offices.tokens.caller(name)
+        if rotate and remove:
+            raise _Refusal("--rotate and --remove cannot both be meant.")
+        if rotate:
+            _print(await offices.callbacks.rotate_secret(owner))
+        elif remove:
+            _print(f"{await offices.callbacks.remove_secrets(owner)} removed")
+        for kept in () if rotate or remove else await offices.callbacks.secrets(owner):
+            until = "newest" if kept.expires is None else f"until {kept.expires.isoformat()}"
+            _print(f"{kept.secret.masked}  made {kept.created.isoformat()}  {until}")
+
+    _in_offices(where, change)
+
+
+@callbacks.command(name="list")
+def list_callbacks(
+    *,
+    where: Where | None = None,
+    state: str = "",
+    target: str = "",
+    since: str = "",
+    until: str = "",
+    limit: int = 100,
+) -> None:
+    """List callbacks that are not delivered, newest first, one line of JSON each: state waiting, or dead."""
+
+    async def list_all(offices: Offices) -> None:
+        texts = {"state": state, "target": target, "since": since, "until": until, "limit": str(limit)}
+        for found in await offices.callbacks.undelivered(*parse_listing(texts, None)):
+            _print(encode(callback_body(found)).decode())
+
+    _in_offices(where, list_all)
+
+
+@callbacks.command(name="show")
+def show_callback(job_id: str, /, *, where: Where | None = None) -> None:
+    """Show a job's callback, how its target stands, and the log of its tries, as JSON."""
+
+    async def show(offices: Offices) -> None:
+        record, target, log = await offices.callbacks.show(job_id)
+        shown = json.loads(encode(callback_body(record, target, log, datetime.now(UTC))))
+        # ASCII only: a receiver's answer may hold what a terminal would obey.
+        _print(json.dumps(shown, indent=2))
+
+    _in_offices(where, show)
+
+
+@callbacks.command(name="replay")
+def replay_callbacks(
+    job_id: str = "",
+    /,
+    *,
+    where: Where | None = None,
+    target: str = "",
+    since: str = "",
+    until: str = "",
+) -> None:
+    """
+    Send one job's callback again, or all dead letters of a target, of a range of time, or of both.
+
+    A server that runs finds them within five seconds.
+    """
+
+    async def replay(offices: Offices) -> None:
+        texts = {"jobid": job_id, "target": target, "since": since, "until": until}
+        meant = parse_replay(texts, None, datetime.now(UTC))
+        if isinstance(meant, str):
+            await offices.callbacks.replay(meant)
+            _print(encode(replay_body([meant], {})).decode())
+            return
+        done = await offices.callbacks.replay_dead(meant)
+        _print(encode(replay_body(done.replayed, done.refused)).decode())
+
+    _in_offices(where, replay)
+
+
+@callbacks.command(name="targets")
+def callback_targets(
+    *, where: Where | None = None, enable: str = "", disable: str = "", limit: int = 100
+) -> None:
+    """
+    List where callbacks go and how that does, failing ones first, one line of JSON each; or switch a target.
+
+    Parameters
+    ----------
+    enable
+        Target to begin anew with, whatever happened.
+    disable
+        Target to send nothing to. What is due there becomes a dead letter.
+    """
+
+    async def switch(offices: Offices) -> None:
+        for origin, on in ((disable, False), (enable, True)):
+            if origin:
+                await offices.callbacks.switch(origin_of(origin), on=on)
+        for found in () if enable or disable else await offices.callbacks.targets(limit):
+            shown = json.loads(encode(found))
+            _print(json.dumps({"state": target_state(found, datetime.now(UTC)), **shown}))
+
+    _in_offices(where, switch)
+
+
 @jobs.command(name="list")
 def list_jobs(*, where: Where | None = None, limit: int = 100) -> None:
     """List the newest jobs of all callers, newest first, one line of JSON each."""
@@ -314,6 +452,55 @@ def show_job(job_id: str, /, *, where: Where | None = None) -> None:
         _print(json.dumps(shown, indent=2, ensure_ascii=False))
 
     _in_offices(where, show)
+
+
+@orphans.command(name="list")
+def list_orphans(*, where: Where | None = None, channel: str | None = None) -> None:
+    """List messages that came too late or could be about several jobs, oldest first, one line of JSON each."""
+
+    async def list_all(offices: Offices) -> None:
+        for orphan in await offices.store.orphans(channel):
+            _print(json.dumps(_orphan_line(orphan), ensure_ascii=False))
+
+    _in_offices(where, list_all)
+
+
+@orphans.command(name="show")
+def show_orphan(orphan: str, /, *, where: Where | None = None) -> None:
+    """Show one such message, by its id, with all that Discord said of it, as JSON."""
+
+    async def show(offices: Offices) -> None:
+        found = await offices.store.orphan(orphan)
+        if found is None:
+            raise _Refusal(f"There is no orphan {orphan}; `pikarelay orphans list` shows them.")
+        shown = {**_orphan_line(found), "message": json.loads(encode(found.message))}
+        _print(json.dumps(shown, indent=2, ensure_ascii=False))
+
+    _in_offices(where, show)
+
+
+@orphans.command(name="assign")
+def assign_orphan(orphan: str, job_id: str, /, *, where: Where | None = None) -> None:
+    """Say that the message is about this job, which it completes. A job that has ended stays as it is."""
+
+    async def assign(offices: Offices) -> None:
+        job = await offices.orphans.assign(orphan, job_id)
+        _print(json.dumps(_job_line(job)))
+
+    _in_offices(where, assign)
+
+
+def _orphan_line(orphan: Orphan) -> dict[str, Any]:
+    return {
+        "orphan": orphan.message.id,
+        "channel": orphan.message.channel_id,
+        "seen": orphan.seen.isoformat(),
+        "kind": orphan.message.kind.value,
+        "reason": orphan.reason.value,
+        "candidates": orphan.candidates,
+        "content": orphan.message.content,
+        "attachments": [attachment.url for attachment in orphan.message.attachments],
+    }
 
 
 def _job_line(job: Job) -> dict[str, Any]:
@@ -381,7 +568,7 @@ def _reporting(work: Callable[[], T]) -> T:
         _fail("\n".join(error.problems), status=2)
     except ApiError as error:
         _fail(error.message)
-    except (_Refusal, KeyUnusable, WrongKey, SchemaOutdated) as error:
+    except (_Refusal, NotAssignable, KeyUnusable, WrongKey, SchemaOutdated) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -162,8 +162,10 @@ class DiscordRateLimited(ApiError):
 
     code = 429
 
-    def __init__(self, details: str, retry_after: float | None = None) -> None:
+    def __init__(self, details: str, retry_after: float | None = None, *, was_sent: bool = True) -> None:
         super().__init__("Discord /interactions failed with HTTP status 429")
+        #: False when Discord was not even asked, because its last 429 still holds.
+        self.was_sent = was_sent
         #: Discord's own body, as text.
         self.details = details
         #: Seconds until the next try makes sense, when Discord said so.

@@ -175,10 +175,22 @@ class StoreSettings:
         default=31.0,
         metadata=about(_number(1, 36500), "How many days after its last change a finished job is kept."),
     )
+    uploads_quota_mib: float = field(
+        default=1024.0,
+        metadata=about(
+            _number(1, 1024 * 1024),
+            "How much room all uploaded files may take, in MiB; beyond it uploads get 503.",
+        ),
+    )
 
     @property
     def database_path(self) -> Path:
         return self.database or self.data_folder / "pikarelay.sqlite3"
+
+    @property
+    def uploads_quota(self) -> int:
+        """In bytes."""
+        return int(self.uploads_quota_mib * 1024 * 1024)
 
     @property
     def keep_jobs(self) -> timedelta:

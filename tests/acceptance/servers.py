@@ -101,6 +101,8 @@ class Relay:
     api_token: str
     data_folder: Path
     log: Path
+    #: Of its process.
+    pid: int
 
     def stored_jobs(self) -> int:
         """Count the jobs on the disk, without asking the server."""
@@ -193,7 +195,7 @@ def relay(folder: Path, local: Local, *arguments: str, **settings: str) -> Itera
         token_file = folder / "api-token"
         if "api_token" in ready:
             token_file.write_text(ready["api_token"])
-        yield Relay(ready["url"], token_file.read_text(), data_folder, log)
+        yield Relay(ready["url"], token_file.read_text(), data_folder, log, ready["pid"])
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from pikarelay.api.app import Api
 from pikarelay.api.bearer import bearer_token
 from pikarelay.api.exchange import Exchange, Reply
-from pikarelay.api.routing import Operation, RouteTable
+from pikarelay.api.routing import Route, RouteTable
 from pikarelay.errors import DiscordRateLimited, TooManyJobs, Unauthorized
 
 Headers = list[tuple[bytes, bytes]]
@@ -36,24 +36,24 @@ async def call(api: Api, asked: dict[str, Any]) -> tuple[int, dict[str, str], by
     return start["status"], headers, b"".join(message.get("body", b"") for message in bodies)
 
 
-def operation(
+def route(
     method: str, path: str, handler: Callable[[Exchange], Awaitable[Reply]], *, slash_matters: bool = False
-) -> Operation:
-    return Operation(method=method, path=path, handler=handler, summary="", slash_matters=slash_matters)
+) -> Route:
+    return Route(method=method, path=path, handler=handler, slash_matters=slash_matters)
 
 
 async def says_path(exchange: Exchange) -> Reply:
     return Reply(body=json.dumps([exchange.path, dict(exchange.parameters)]).encode())
 
 
-def api_with(*operations: Operation) -> Api:
-    return Api(RouteTable(operations))
+def api_with(*routes: Route) -> Api:
+    return Api(RouteTable(routes))
 
 
 @pytest.mark.parametrize("path", ["/a", "/a/"])
 async def test_a_slash_more_is_the_same_operation(path: str) -> None:
     """A path and the same with a slash are one operation, and none redirects."""
-    status, _, body = await call(api_with(operation("GET", "/a", says_path)), scope("GET", path))
+    status, _, body = await call(api_with(route("GET", "/a", says_path)), scope("GET", path))
 
     assert (200, [path, {}]) == (status, json.loads(body))
 
@@ -65,8 +65,8 @@ async def test_a_slash_can_matter() -> None:
         return Reply(body=b'"other"')
 
     api = api_with(
-        operation("GET", "/a", says_path, slash_matters=True),
-        operation("GET", "/a/", other, slash_matters=True),
+        route("GET", "/a", says_path, slash_matters=True),
+        route("GET", "/a/", other, slash_matters=True),
     )
 
     assert b'"other"' == (await call(api, scope("GET", "/a/")))[2]
@@ -76,7 +76,7 @@ async def test_a_slash_can_matter() -> None:
 @pytest.mark.parametrize("path", ["/a/17", "/a/17/"])
 async def test_a_parameter(path: str) -> None:
     """The last segment of a path can be a parameter."""
-    _, _, body = await call(api_with(operation("GET", "/a/{channel}", says_path)), scope("GET", path))
+    _, _, body = await call(api_with(route("GET", "/a/{channel}", says_path)), scope("GET", path))
 
     assert {"channel": "17"} == json.loads(body)[1]
 
@@ -84,7 +84,7 @@ async def test_a_parameter(path: str) -> None:
 @pytest.mark.parametrize("path", ["/", "", "/b", "/a/1/2", "/a//"])
 async def test_unknown_routes(path: str) -> None:
     """What is not in the table is 404 in the contract's form."""
-    status, headers, body = await call(api_with(operation("GET", "/a/{x}", says_path)), scope("GET", path))
+    status, headers, body = await call(api_with(route("GET", "/a/{x}", says_path)), scope("GET", path))
 
     assert (404, {"error": "Not Found", "code": 404}) == (status, json.loads(body))
     assert "application/json" == headers["content-type"]
@@ -92,7 +92,7 @@ async def test_unknown_routes(path: str) -> None:
 
 async def test_wrong_method() -> None:
     """A method that a path does not have is 405, and the answer names those that it has."""
-    api = api_with(operation("GET", "/a", says_path), operation("DELETE", "/a", says_path))
+    api = api_with(route("GET", "/a", says_path), route("DELETE", "/a", says_path))
 
     status, headers, body = await call(api, scope("POST", "/a"))
 
@@ -103,7 +103,7 @@ async def test_wrong_method() -> None:
 def test_no_route_is_listed_twice() -> None:
     """Two handlers for one method on one path are refused when the table is made."""
     with pytest.raises(ValueError, match="listed twice"):
-        RouteTable([operation("GET", "/a", says_path), operation("GET", "/a", says_path)])
+        RouteTable([route("GET", "/a", says_path), route("GET", "/a", says_path)])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ async def test_refusals(error: Exception, body: dict[str, Any]) -> None:
     async def refuse(_: Exchange) -> Reply:
         raise error
 
-    status, _, answered = await call(api_with(operation("GET", "/a", refuse)), scope("GET", "/a"))
+    status, _, answered = await call(api_with(route("GET", "/a", refuse)), scope("GET", "/a"))
 
     assert (body["code"], body) == (status, json.loads(answered))
 
@@ -145,7 +145,7 @@ async def test_a_defect_is_not_shown() -> None:
     async def fail(_: Exchange) -> Reply:
         raise RuntimeError("secret details")
 
-    status, headers, body = await call(api_with(operation("GET", "/a", fail)), scope("GET", "/a"))
+    status, headers, body = await call(api_with(route("GET", "/a", fail)), scope("GET", "/a"))
 
     assert (500, {"error": "Internal Server Error", "code": 500}) == (status, json.loads(body))
     assert headers["x-request-id"]
@@ -157,7 +157,7 @@ async def test_no_body_no_type() -> None:
     async def quiet(_: Exchange) -> Reply:
         return Reply(status=204)
 
-    status, headers, body = await call(api_with(operation("GET", "/a", quiet)), scope("GET", "/a"))
+    status, headers, body = await call(api_with(route("GET", "/a", quiet)), scope("GET", "/a"))
 
     assert (204, b"") == (status, body)
     assert "content-type" not in headers
@@ -174,7 +174,7 @@ async def test_after_is_called_when_the_caller_is_gone() -> None:
         raise OSError("connection lost")
 
     with pytest.raises(OSError, match="connection lost"):
-        await api_with(operation("GET", "/a", reply))(scope("GET", "/a"), nothing, broken)
+        await api_with(route("GET", "/a", reply))(scope("GET", "/a"), nothing, broken)
 
     assert [True] == left
 

@@ -1,6 +1,7 @@
 """Reading request bodies: what becomes a form, and the sentence for everything that does not."""
 
 import asyncio
+import itertools
 import json
 import random
 import tracemalloc
@@ -621,3 +622,48 @@ async def test_unread_body_closes_the_connection(
 async def test_request_without_body_keeps_the_connection(headers: list[tuple[bytes, bytes]]) -> None:
     """Where there was nothing to read, nothing is unread."""
     assert await answered(headers, reads=0) == [(b"connection", b"keep-alive")]
+
+
+async def lingering(wire: Wire, timer: Callable[[float], asyncio.Timeout] = asyncio.timeout) -> list[Any]:
+    """Refuse a request unread, and return what was sent, each with what was received by then."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append((message.get("body"), message.get("more_body", False), wire.received))
+
+    scope: Any = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    await CloseUnread(app, timer)(scope, wire, send)
+    return sent[1:]
+
+
+@pytest.mark.parametrize("ending", ["whole", "cut"])
+async def test_refused_client_may_send_the_rest(ending: str) -> None:
+    """The whole answer leaves at once, and its end when the client has sent all that it wanted to, or is gone."""
+    assert [(b"no", True, 0), (b"", False, 2)] == await lingering(Wire([b"a", b"b"], ending=ending))
+
+
+async def test_flood_is_not_waited_for() -> None:
+    """A client that sends on and on is cut off."""
+    wire = Wire(itertools.repeat(bytes(1024 * 1024)))
+
+    assert [(b"no", True, 0), (b"", False, 64 * 1024 * 1024)] == await lingering(wire)
+
+
+@pytest.mark.parametrize("seconds", [1, 30])
+async def test_silence_is_not_waited_for(seconds: float) -> None:
+    """A client that neither sends nor goes, or takes for ever, is cut off."""
+    wire = Wire([b"a"], ending="silence")
+    made: dict[float, asyncio.Timeout] = {}
+
+    def timer(delay: float) -> asyncio.Timeout:
+        made[delay] = asyncio.timeout(None)
+        return made[delay]
+
+    wire.on_silence = lambda: made[seconds].reschedule(asyncio.get_running_loop().time())
+
+    assert [(b"no", True, 0), (b"", False, 1)] == await lingering(wire, timer)

@@ -1,27 +1,22 @@
 """One POST to one receiver, over loopback sockets."""
 
 import asyncio
-import datetime as dt
 import gzip
 import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from pikarelay.callbacks.addresses import AddressPolicy, parse_exceptions
 from pikarelay.callbacks.sender import ANSWER_LIMIT, HttpCallbackSender
 from pikarelay.outbound import open_callback_session
 from pikarelay.services.ports import Callback, CallbackSender, Delivery
+from tests.callbacks.certificates import certificate
 
 NOW = datetime(2026, 8, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 LOOPBACK = AddressPolicy(exceptions=parse_exceptions(["127.0.0.0/8"]))
@@ -185,8 +180,8 @@ async def test_endless_answer_is_cut(open_receiver: Any, send: Send) -> None:
     await receiver.hung_up.wait()
 
     assert (delivery.status, delivery.error) == (200, None)
-    # What was written beyond the limit sat in socket buffers.
-    assert written < 64 * ANSWER_LIMIT
+    # What was written beyond the limit sat in socket buffers, which Linux lets grow to ten MiB in all.
+    assert written < 256 * ANSWER_LIMIT
 
 
 async def test_compressed_answer_is_not_inflated(open_receiver: Any, send: Send) -> None:
@@ -424,32 +419,6 @@ async def test_environment_proxies_are_not_asked(
 
     assert delivery.error is None
     assert proxy.connections == 0
-
-
-def certificate(folder: Path, name: str) -> Path:
-    """Write a self-signed certificate with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    alternative = x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - dt.timedelta(days=1))
-        .not_valid_after(datetime.now(UTC) + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / f"{name}.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
 
 
 def serving(path: Path) -> ssl.SSLContext:

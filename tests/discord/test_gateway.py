@@ -24,8 +24,9 @@ from localdiscord.server import LocalDiscord
 from localdiscord.world.rules import Rules
 from pikarelay.discord.client.accounts import DiscordAccounts, Link
 from pikarelay.errors import AccountUnusable, DiscordUnavailable
-from pikarelay.jobs.messages import BotMessage, FeedInterrupted, Kind
+from pikarelay.jobs.messages import BotMessage, FeedInterrupted, Kind, Sighting
 from pikarelay.jobs.secret import Secret
+from pikarelay.services.ports import Identity
 from tests.discord.pressing import create, order, retry
 from tests.discord.surroundings import Listener, until
 
@@ -195,7 +196,7 @@ async def test_stopping_keeps_the_session_for_another_process(
     """A stopped server leaves a session that its successor resumes, without an IDENTIFY and without a gap."""
     before = make_accounts()
     first = await create(before, token, channel, listener)
-    states = before.session_states()
+    states = before.sessions()
     await before.stop()
     assert [each["connected"] for each in sessions(local)] == [False]
 
@@ -282,3 +283,29 @@ async def test_other_channels_are_not_heard(
     await listener.result(2)
 
     assert {channel} == {message.channel_id for message in listener.all(BotMessage)}
+
+
+async def test_what_was_not_taken_in_is_heard_again(
+    make_accounts: Callable[..., DiscordAccounts], token: Secret, channel: str, listener: Listener
+) -> None:
+    """A process that dies while it takes in a message leaves a session that brings that message once more."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(identity: Identity, sighting: Sighting) -> None:
+        if isinstance(sighting, BotMessage) and sighting.kind is Kind.RESULT:
+            reached.set()
+            await go_on.wait()
+
+    before = make_accounts(on_sighting=slow)
+    await before.identify(token, channel)
+    await order(before, token, channel, "1001")
+    await asyncio.wait_for(reached.wait(), 15)
+    states = before.sessions()
+    go_on.set()
+    await before.stop()
+
+    await make_accounts(resume=states).identify(token, channel)
+    result = await listener.result()
+
+    assert Kind.RESULT is result.kind
+    assert listener.all(FeedInterrupted) == []

@@ -253,7 +253,7 @@ async def test_the_token_shows_nowhere(
             with pytest.raises(Exception) as caught:  # noqa: PT011 -- whatever it is, it must not show the token
                 await accounts.press_button(TOKEN, PRESS)
             shown.append(repr(caught.value) + str(caught.value.__dict__))
-    shown += [repr(accounts.states()), repr(accounts.session_states()), repr(logs), *capsys.readouterr()]
+    shown += [repr(accounts.states()), repr(accounts.sessions()), repr(logs), *capsys.readouterr()]
 
     assert TOKEN.reveal() not in "".join(shown)
     assert TOKEN.masked in repr(logs)

@@ -1,9 +1,13 @@
 """A caller's server."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
+from yarl import URL
+
+from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import Callback, Delivery
 
 TAKEN = Delivery(status=200, duration=timedelta(milliseconds=20))
@@ -22,6 +26,14 @@ class FakeReceiver:
         self.answers: deque[Delivery | Exception] = deque()
         self.at_once = 0
         self.most_at_once = 0
+        self.most_at_one_host = 0
+        self.at_host: Counter[str] = Counter()
+        #: What each try was to be signed with.
+        self.secrets: list[tuple[Secret, ...]] = []
+        #: Host to what a send to it waits for.
+        self.holds: dict[str, Callable[[], Awaitable[object]]] = {}
+        #: Host to what a send to it always comes to.
+        self.refusals: dict[str, Delivery] = {}
         self._go = asyncio.Event()
         self._go.set()
 
@@ -31,14 +43,23 @@ class FakeReceiver:
     def unstick(self) -> None:
         self._go.set()
 
-    async def send(self, callback: Callback) -> Delivery:
+    async def send(self, callback: Callback, secrets: Sequence[Secret] = ()) -> Delivery:
         self.received.append(callback)
+        self.secrets.append(tuple(secrets))
+        host = URL(callback.url).host or ""
+        self.at_host[host] += 1
+        self.most_at_one_host = max(self.most_at_one_host, self.at_host[host])
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await self._go.wait()
+            if host in self.holds:
+                await self.holds[host]()
         finally:
             self.at_once -= 1
+            self.at_host[host] -= 1
+        if host in self.refusals:
+            return self.refusals[host]
         answer = self.answers.popleft() if self.answers else TAKEN
         if isinstance(answer, Exception):
             raise answer

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from pikarelay.errors import AccountUnusable
 from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity
@@ -48,6 +49,12 @@ class FakeDiscord:
         #: (channel, after) of every history that was read.
         self.histories_read: list[tuple[str, str]] = []
         self.messages_read: list[str] = []
+        #: Tokens that tried to read a history, in order, and those that Discord refuses.
+        self.readers: list[str] = []
+        self.unusable: set[str] = set()
+        #: Tokens whose accounts were to be used again, and those whose sessions were closed.
+        self.released: list[str] = []
+        self.forgotten: list[str] = []
 
     @property
     def presses(self) -> list[ButtonPress]:
@@ -98,10 +105,20 @@ class FakeDiscord:
 
     async def read_history(self, token: Secret, channel: str, after: str) -> tuple[BotMessage, ...]:
         await asyncio.sleep(0)
+        self.readers.append(token.reveal())
+        if token.reveal() in self.unusable:
+            raise AccountUnusable("no")
         self._read()
         self.histories_read.append((channel, after))
         shown = [m for m in self.messages.values() if m.channel_id == channel and int(m.id) > int(after)]
         return tuple(sorted(shown, key=lambda message: int(message.id)))
+
+    def release(self, token: Secret) -> None:
+        self.released.append(token.reveal())
+
+    async def forget(self, token: Secret) -> None:
+        await asyncio.sleep(0)
+        self.forgotten.append(token.reveal())
 
     def server_time(self) -> datetime:
         return self._clock.now()

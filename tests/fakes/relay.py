@@ -8,11 +8,14 @@ from typing import Any
 
 import msgspec
 
+from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.job import Job, Verb
 from pikarelay.jobs.messages import BotMessage, InteractionAccepted, Sighting
 from pikarelay.jobs.requests import ButtonRequest, CommandRequest, CommonFields
 from pikarelay.services.board import Board
-from pikarelay.services.expire_jobs import Deadlines, JobExpirer
+from pikarelay.services.channel_view import ChannelView
+from pikarelay.services.expire_jobs import JobExpirer
+from pikarelay.services.keep_orphans import OrphanKeeper
 from pikarelay.services.observe_message import BotHabits, SightingObserver
 from pikarelay.services.ports import Identity
 from pikarelay.services.press_button import PressButton
@@ -45,13 +48,17 @@ class FakeRelay:
         self.board = Board()
         self.habits = BotHabits()
         self.recorder = EventRecorder(self.store, self.board, self.clock, self.ids)
-        self.observer = SightingObserver(self.store, self.recorder, self.habits)
-        self.history = HistoryReader(self.discord, self.observer)
+        self.view = ChannelView(self.store, self.clock, DEADLINES)
+        self.orphans = OrphanKeeper(self.store, self.recorder)
+        self.observer = SightingObserver(
+            self.store, self.view, self.recorder, self.orphans, self.habits, self.clock
+        )
+        self.history = HistoryReader(self.store, self.discord, self.observer, self.clock)
         self.expirer = JobExpirer(self.store, self.history, self.recorder, self.clock, DEADLINES)
         self.sender = PressSender(
             self.store, self.discord, self.recorder, self.board, self.clock, self.uploads
         )
-        self.presser = Presser(self.store, self.sender, self.habits, self.board, self.clock)
+        self.presser = Presser(self.store, self.view, self.sender, self.habits, self.board, self.clock)
         self.submission = Submission(self.store, self.board, self.clock, self.presser, ANSWER_WAIT)
         self.press_button = PressButton(self.store, self.submission, self.clock, self.ids)
         self.run_command = RunCommand(self.store, self.submission, self.clock, self.ids, lambda: 0.0)

@@ -11,30 +11,47 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from pikarelay.jobs.breaker import Health, another_chance
+from pikarelay.jobs.callbacks import (
+    CallbackAttempt,
+    CallbackFilter,
+    CallbackRecord,
+    CallbackState,
+    Target,
+    Trigger,
+)
+from pikarelay.jobs.deadlines import OPEN_PHASES
 from pikarelay.jobs.job import Account, Caller, Job, PressPhase, Status
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
     KEY_LIFETIME,
     ApiToken,
     Callback,
-    CallbackAttempt,
+    CallbackDraft,
     CallbackOutcome,
+    CallbackSecret,
     Change,
+    DecideOutcome,
+    KeptSession,
     KeyedJob,
     KeyTaken,
     MessageTaken,
+    Orphan,
     Sightings,
 )
-from pikarelay.store.rules import AlreadyThere, callback_state, check_identity
+from pikarelay.store.rules import DISABLED, AlreadyThere, callback_state, check_identity, target_due
 
 
 class KeptCallback(msgspec.Struct, kw_only=True):
-    """A callback as it stands. `state` is `waiting`, `delivered` or `dead`; `due` is None unless it waits."""
+    """A callback as it stands; `due` is None unless it waits."""
 
     callback: Callback
+    target: str
     due: datetime | None
-    state: str = "waiting"
+    state: CallbackState = CallbackState.WAITING
+    error: str | None = None
     log: dict[int, CallbackAttempt] = {}
 
 
@@ -46,12 +63,20 @@ class FakeStore:
         self.kept_tokens: dict[str, tuple[ApiToken, bytes]] = {}
         self.kept_accounts: dict[tuple[str, str], Account] = {}
         self.jobs: dict[str, Job] = {}
+        #: Those that Discord's 429 took back.
+        self.withdrawn: dict[str, Job] = {}
+        #: By message id.
+        self.kept_orphans: dict[str, Orphan] = {}
+        #: By the token's digest.
+        self.sessions: dict[bytes, KeptSession] = {}
         #: Message id to job id.
         self.owners: dict[str, str] = {}
         #: By caller and key: the job's id, the request's digest, and when it was.
         self.keys: dict[tuple[str, str], tuple[str, bytes, datetime]] = {}
         #: By the id of the job they are about.
         self.callbacks: dict[str, KeptCallback] = {}
+        self.kept_targets: dict[str, Target] = {}
+        self.secrets: list[CallbackSecret] = []
 
     async def caller_by_token(self, digest: bytes) -> Caller | None:
         await asyncio.sleep(0)
@@ -128,7 +153,7 @@ class FakeStore:
         await asyncio.sleep(0)
         executing = [job for job in self._unfinished() if job.caller_id == caller_id]
         admitted = decide({c: tuple(j.job_id for j in executing if j.channel == c) for c in channels})
-        if any(job.press.nonce == admitted.press.nonce for job in self.jobs.values()):
+        if any(job.press.nonce == admitted.press.nonce for job in self._all()):
             raise AlreadyThere(admitted.press.nonce)
         if key is not None:
             used = self.keys.get((caller_id, key.text))
@@ -141,38 +166,38 @@ class FakeStore:
 
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
         await asyncio.sleep(0)
-        before = self.jobs.get(job_id)
+        before = self.jobs.get(job_id) or self.withdrawn.get(job_id)
         decided = None if before is None else decide(before)
         if before is None or decided is None:
             return None
         check_identity(before, decided.job)
-        if decided.message_id is not None and self.owners.get(decided.message_id, job_id) != job_id:
+        owner = self.owners.get(decided.message_id or "", job_id)
+        if owner != job_id and not decided.adopts:
             raise MessageTaken
         if decided.callback is not None:
-            draft = decided.callback
-            callback = Callback(
-                callback_id=draft.callback_id,
-                job_id=draft.job_id,
-                url=draft.url,
-                body=draft.body,
-                attempt=0,
-                created=decided.job.updated,
-            )
-            _add(self.callbacks, job_id, KeptCallback(callback=callback, due=callback.created))
+            self._add_callback(decided.callback, decided.job)
         if decided.message_id is not None:
             self.owners[decided.message_id] = job_id
-        self.jobs[job_id] = decided.job
+            if decided.adopts:
+                self.kept_orphans.pop(decided.message_id, None)
+        if decided.orphan is not None:
+            self.kept_orphans.setdefault(decided.orphan.message.id, decided.orphan)
+        (self.withdrawn if before.is_withdrawn else self.jobs)[job_id] = decided.job
         return decided.job
 
-    async def withdraw(self, job_id: str) -> None:
+    async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
         await asyncio.sleep(0)
         job = self.jobs.get(job_id)
         if job is None or job.status is not Status.CREATED:
             return
         if job.press.phase in {PressPhase.WAITING, PressPhase.SENT}:
             self._forget(job_id)
+        if was_sent and job.press.phase is PressPhase.SENT:
+            self.withdrawn[job_id] = msgspec.structs.replace(job, status=Status.FAILED, is_withdrawn=True)
 
-    async def sightings(self, channel: str, message_ids: Sequence[str]) -> Sightings:
+    async def sightings(
+        self, channel: str, message_ids: Sequence[str], *, ghosts_since: datetime | None = None
+    ) -> Sightings:
         await asyncio.sleep(0)
         left = [
             job
@@ -182,7 +207,8 @@ class FakeStore:
         # A press that has left has a time; the other half of the key is only for the type checker's peace.
         left.sort(key=lambda job: (job.press.sent or job.created, job.job_id))
         owners = {m: self.owners[m] for m in message_ids if m in self.owners}
-        return Sightings(open_jobs=tuple(left), owners=owners)
+        ghosts = () if ghosts_since is None else self._ghosts(channel, ghosts_since)
+        return Sightings(open_jobs=tuple(left), owners=owners, ghosts=ghosts)
 
     async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
         await asyncio.sleep(0)
@@ -193,7 +219,28 @@ class FakeStore:
 
     async def job_by_nonce(self, nonce: str) -> Job | None:
         await asyncio.sleep(0)
-        return next((job for job in self.jobs.values() if job.press.nonce == nonce), None)
+        return next((job for job in self._all() if job.press.nonce == nonce), None)
+
+    async def keep_orphan(self, orphan: Orphan) -> None:
+        await asyncio.sleep(0)
+        self.kept_orphans.setdefault(orphan.message.id, orphan)
+
+    async def orphan(self, message_id: str) -> Orphan | None:
+        await asyncio.sleep(0)
+        return self.kept_orphans.get(message_id)
+
+    async def orphans(self, channel: str | None = None) -> tuple[Orphan, ...]:
+        await asyncio.sleep(0)
+        wanted = (o for o in self.kept_orphans.values() if channel in {None, o.message.channel_id})
+        return tuple(sorted(wanted, key=lambda o: (o.seen, o.message.id)))
+
+    async def keep_sessions(self, sessions: Mapping[bytes, KeptSession]) -> None:
+        await asyncio.sleep(0)
+        self.sessions = dict(sessions)
+
+    async def kept_sessions(self) -> dict[bytes, KeptSession]:
+        await asyncio.sleep(0)
+        return dict(self.sessions)
 
     async def unfinished(self) -> tuple[Job, ...]:
         await asyncio.sleep(0)
@@ -204,28 +251,183 @@ class FakeStore:
         newest = sorted(self.jobs.values(), key=lambda job: job.job_id, reverse=True)
         return tuple(newest[:limit])
 
-    async def claim_callbacks(self, now: datetime, lease: timedelta, limit: int) -> tuple[Callback, ...]:
+    async def claim_callbacks(
+        self, now: datetime, lease: timedelta, fresh: int, failing: int
+    ) -> tuple[Callback, ...]:
         await asyncio.sleep(0)
-        due = [(kept.due, kept.callback.callback_id, kept) for kept in self.callbacks.values() if kept.due]
-        claimed = [kept for when, _, kept in sorted(due, key=lambda d: d[:2]) if when <= now][:limit]
-        for kept in claimed:
-            kept.callback = msgspec.structs.replace(kept.callback, attempt=kept.callback.attempt + 1)
-            kept.due = now + lease
-        return tuple(sorted((kept.callback for kept in claimed), key=lambda c: (c.created, c.callback_id)))
+        claimed = [
+            self._claim(target, now, lease)
+            for is_failing, limit in ((False, fresh), (True, failing))
+            for target in self._due_targets(now, is_failing=is_failing)[:limit]
+        ]
+        return tuple(sorted(claimed, key=lambda c: (c.created, c.callback_id)))
 
-    async def finish_callback(self, attempt: CallbackAttempt, outcome: CallbackOutcome) -> None:
+    def _due_targets(self, now: datetime, *, is_failing: bool) -> list[Target]:
+        due = [(t.due, t.target, t) for t in self.kept_targets.values() if t.due is not None and t.due <= now]
+        return [t for _, _, t in sorted(due, key=lambda d: d[:2]) if t.health.is_failing == is_failing]
+
+    def _claim(self, target: Target, now: datetime, lease: timedelta) -> Callback:
+        waiting = [(kept.due, kept.callback.callback_id, kept) for kept in self._waiting_for(target.target)]
+        kept = min(waiting, key=lambda w: w[:2])[2]
+        kept.callback = replace(
+            kept.callback, attempt=kept.callback.attempt + 1, target_is_failing=target.health.is_failing
+        )
+        kept.due = now + lease
+        self.kept_targets[target.target] = replace(target, due=now + lease, busy_until=now + lease)
+        return kept.callback
+
+    async def finish_callback(
+        self, attempt: CallbackAttempt, decide: DecideOutcome
+    ) -> CallbackOutcome | None:
         await asyncio.sleep(0)
-        state = callback_state(outcome)
-        for kept in self.callbacks.values():
-            if kept.callback.callback_id == attempt.callback_id and attempt.attempt not in kept.log:
-                kept.log = {**kept.log, attempt.attempt: attempt}
-                if kept.callback.attempt == attempt.attempt:
-                    kept.due = outcome.retry_at
-                    kept.state = state
+        kept = next(
+            (k for k in self.callbacks.values() if k.callback.callback_id == attempt.callback_id), None
+        )
+        if kept is None or attempt.attempt in kept.log:
+            return None
+        if kept.callback.attempt != attempt.attempt:
+            kept.log = {**kept.log, attempt.attempt: attempt}
+            return None
+        target = self.kept_targets[kept.target]
+        outcome = decide(target.health)
+        kept.state = callback_state(outcome)
+        kept.log = {**kept.log, attempt.attempt: replace(attempt, next_try=outcome.retry_at)}
+        kept.due, kept.error = outcome.retry_at, attempt.error
+        kept.callback = replace(
+            kept.callback, tries=kept.callback.tries + outcome.is_counted, trigger=Trigger.SCHEDULE
+        )
+        self._put_health(replace(target, busy_until=None), outcome.health)
+        return outcome
 
     async def next_callback(self) -> datetime | None:
         await asyncio.sleep(0)
-        return min((kept.due for kept in self.callbacks.values() if kept.due is not None), default=None)
+        return min((t.due for t in self.kept_targets.values() if t.due is not None), default=None)
+
+    async def callback(self, job_id: str) -> CallbackRecord | None:
+        await asyncio.sleep(0)
+        kept = self.callbacks.get(job_id)
+        return None if kept is None else self._record(kept)
+
+    async def undelivered(self, which: CallbackFilter, limit: int) -> tuple[CallbackRecord, ...]:
+        await asyncio.sleep(0)
+        return tuple(reversed(self._meant(which)))[:limit]
+
+    async def replay_callback(self, job_id: str, now: datetime) -> bool:
+        await asyncio.sleep(0)
+        return job_id in self.callbacks and bool(self._replay([job_id], now))
+
+    async def replay_dead(self, which: CallbackFilter, now: datetime, limit: int) -> tuple[str, ...]:
+        await asyncio.sleep(0)
+        dead = self._meant(replace(which, state=CallbackState.DEAD))[:limit]
+        return self._replay([record.job_id for record in sorted(dead, key=lambda r: r.target)], now)
+
+    async def targets(self, limit: int, target: str | None = None) -> tuple[Target, ...]:
+        await asyncio.sleep(0)
+        found = [t for t in self.kept_targets.values() if target in {None, t.target}]
+        return tuple(sorted(found, key=lambda t: (not t.health.is_failing, t.target)))[:limit]
+
+    async def put_health(self, target: str, health: Health) -> bool:
+        await asyncio.sleep(0)
+        if target not in self.kept_targets:
+            return False
+        self._put_health(self.kept_targets[target], health)
+        return True
+
+    async def rotate_callback_secret(self, secret: CallbackSecret, old_until: datetime) -> None:
+        await asyncio.sleep(0)
+        mine = [s for s in self.secrets if s.caller_id == secret.caller_id]
+        live = [s for s in mine if s.expires is None or s.expires > secret.created]
+        ending = [replace(s, expires=s.expires or old_until) for s in live]
+        self.secrets = [s for s in self.secrets if s.caller_id != secret.caller_id] + [*ending, secret]
+
+    async def remove_callback_secrets(self, caller_id: str) -> int:
+        await asyncio.sleep(0)
+        before = len(self.secrets)
+        self.secrets = [s for s in self.secrets if s.caller_id != caller_id]
+        return before - len(self.secrets)
+
+    async def callback_secrets(self, caller_id: str, now: datetime) -> tuple[CallbackSecret, ...]:
+        await asyncio.sleep(0)
+        mine = (
+            s for s in self.secrets if s.caller_id == caller_id and (s.expires is None or s.expires > now)
+        )
+        return tuple(sorted(mine, key=lambda s: (s.created, s.secret_id), reverse=True))
+
+    def _add_callback(self, draft: CallbackDraft, job: Job) -> None:
+        target = self.kept_targets.setdefault(draft.target, Target(target=draft.target, health=Health()))
+        is_dead = target.health.disabled is not None
+        callback = Callback(
+            callback_id=draft.callback_id,
+            job_id=draft.job_id,
+            url=draft.url,
+            body=draft.body,
+            attempt=0,
+            created=job.updated,
+            caller_id=job.caller_id,
+            begun=job.updated,
+        )
+        kept = KeptCallback(
+            callback=callback,
+            target=draft.target,
+            due=None if is_dead else job.updated,
+            state=CallbackState.DEAD if is_dead else CallbackState.WAITING,
+            error=DISABLED if is_dead else None,
+        )
+        _add(self.callbacks, job.job_id, kept)
+        self._put_health(target, target.health)
+
+    def _put_health(self, target: Target, health: Health) -> None:
+        if health.disabled is not None:
+            for kept in self._waiting_for(target.target):
+                kept.due, kept.state, kept.error = None, CallbackState.DEAD, DISABLED
+        changed = replace(target, health=health)
+        first = min((kept.due for kept in self._waiting_for(target.target) if kept.due), default=None)
+        self.kept_targets[target.target] = replace(changed, due=target_due(changed, first))
+
+    def _waiting_for(self, target: str) -> list[KeptCallback]:
+        return [kept for kept in self.callbacks.values() if kept.target == target and kept.due is not None]
+
+    def _replay(self, job_ids: list[str], now: datetime) -> tuple[str, ...]:
+        replayed = []
+        for job_id in job_ids:
+            kept = self.callbacks[job_id]
+            target = self.kept_targets[kept.target]
+            if target.health.is_held:
+                continue
+            kept.due, kept.state = now, CallbackState.WAITING
+            kept.callback = replace(kept.callback, begun=now, tries=0, trigger=Trigger.MANUAL)
+            self._put_health(target, another_chance(target.health))
+            replayed.append(job_id)
+        return tuple(replayed)
+
+    def _record(self, kept: KeptCallback) -> CallbackRecord:
+        its = kept.callback
+        return CallbackRecord(
+            callback_id=its.callback_id,
+            job_id=its.job_id,
+            caller_id=its.caller_id,
+            target=kept.target,
+            url=its.url,
+            state=kept.state,
+            created=its.created,
+            attempt=its.attempt,
+            due=kept.due,
+            error=kept.error,
+        )
+
+    def _meant(self, which: CallbackFilter) -> list[CallbackRecord]:
+        """Return what is meant of the undelivered, oldest first."""
+        meant = [
+            record
+            for record in map(self._record, self.callbacks.values())
+            if record.state is not CallbackState.DELIVERED
+            and which.caller_id in {None, record.caller_id}
+            and which.target in {None, record.target}
+            and which.state in {None, record.state}
+            and (which.since is None or record.created >= which.since)
+            and (which.until is None or record.created < which.until)
+        ]
+        return sorted(meant, key=lambda r: (r.created, r.callback_id))
 
     async def attempts(self, job_id: str) -> tuple[CallbackAttempt, ...]:
         await asyncio.sleep(0)
@@ -234,9 +436,10 @@ class FakeStore:
 
     async def prune(self, before: datetime) -> int:
         await asyncio.sleep(0)
-        old = [job.job_id for job in self.jobs.values() if job.is_final and job.updated < before]
+        old = [job.job_id for job in self._all() if job.is_final and job.updated < before]
         for job_id in old:
             self._forget(job_id)
+        self.kept_orphans = {m: orphan for m, orphan in self.kept_orphans.items() if orphan.seen >= before}
         return len(old)
 
     async def prune_keys(self, before: datetime) -> int:
@@ -250,6 +453,21 @@ class FakeStore:
         await asyncio.sleep(0)
         return frozenset(upload.key for job in self.jobs.values() for upload in job.uploads) & set(keys)
 
+    def _all(self) -> list[Job]:
+        return [*self.jobs.values(), *self.withdrawn.values()]
+
+    def _ghosts(self, channel: str, since: datetime) -> tuple[Job, ...]:
+        sent = [
+            (job.press.sent, job.job_id, job)
+            for job in self._all()
+            if job.channel == channel
+            and job.status in {Status.FAILED, Status.CANCELLED}
+            and job.press.phase in OPEN_PHASES
+            and job.press.sent is not None
+            and job.press.sent > since
+        ]
+        return tuple(job for _, _, job in sorted(sent, key=lambda each: each[:2]))
+
     async def ping(self) -> None:
         await asyncio.sleep(0)
 
@@ -258,8 +476,14 @@ class FakeStore:
         return sorted(unfinished, key=lambda job: (job.created, job.job_id))
 
     def _forget(self, job_id: str) -> None:
-        del self.jobs[job_id]
-        self.callbacks.pop(job_id, None)
+        self.jobs.pop(job_id, None)
+        self.withdrawn.pop(job_id, None)
+        if (kept := self.callbacks.pop(job_id, None)) is not None:
+            target = self.kept_targets[kept.target]
+            self._put_health(target, target.health)
+            is_known = any(other.target == kept.target for other in self.callbacks.values())
+            if not is_known and not target.health.is_held:
+                del self.kept_targets[kept.target]
         self.keys = {place: used for place, used in self.keys.items() if used[0] != job_id}
         self.owners = {m: owner for m, owner in self.owners.items() if owner != job_id}
 

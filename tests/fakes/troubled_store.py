@@ -20,18 +20,22 @@ class TroubledStore(FakeStore):
         #: Answers `sightings` once, as a read does that another write overtakes.
         self.stale_sightings: Sightings | None = None
 
-    async def sightings(self, channel: str, message_ids: Sequence[str]) -> Sightings:
+    async def sightings(
+        self, channel: str, message_ids: Sequence[str], *, ghosts_since: datetime | None = None
+    ) -> Sightings:
         self._enter("sightings")
         stale, self.stale_sightings = self.stale_sightings, None
-        return stale or await super().sightings(channel, message_ids)
+        return stale or await super().sightings(channel, message_ids, ghosts_since=ghosts_since)
 
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
         self._enter("change")
         return await super().change(job_id, decide)
 
-    async def claim_callbacks(self, now: datetime, lease: timedelta, limit: int) -> tuple[Callback, ...]:
+    async def claim_callbacks(
+        self, now: datetime, lease: timedelta, fresh: int, failing: int
+    ) -> tuple[Callback, ...]:
         self._enter("claim_callbacks")
-        return await super().claim_callbacks(now, lease, limit)
+        return await super().claim_callbacks(now, lease, fresh, failing)
 
     def _enter(self, method: str) -> None:
         self.calls[method] += 1

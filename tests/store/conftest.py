@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
+from pikarelay.jobs.callbacks import (
+    CallbackAttempt,
+)
 from pikarelay.jobs.job import Account, Caller, Job, Press, PressPhase, Status, Verb
 from pikarelay.jobs.secret import Secret
-from pikarelay.services.ports import CallbackAttempt, CallbackDraft, Change, Store
+from pikarelay.services.ports import (
+    CallbackDraft,
+    CallbackOutcome,
+    Change,
+    DecideOutcome,
+    Store,
+)
 from pikarelay.store.migrations import migrate, sqlite_url
 from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.vault import load_root_key
@@ -106,15 +115,23 @@ async def put(store: AnyStore, *jobs: Job) -> None:
 
 
 def a_draft(job: Job, **fields: Any) -> CallbackDraft:
-    given = {"url": "https://example.com/hook", "body": b'{"status": "completed"}', **fields}
+    """Return a draft to a target of its own, unless told; its target is its URL's beginning."""
+    url = fields.pop("url", f"https://{job.job_id}.example.com/hook")
+    target = "/".join(url.split("/")[:3])
+    given = {"target": target, "url": url, "body": b'{"status": "completed"}', **fields}
     return CallbackDraft(**{"callback_id": f"cb-{job.job_id}", "job_id": job.job_id, **given})
 
 
-async def put_with_callback(store: AnyStore, *jobs: Job) -> None:
+async def put_with_callback(store: AnyStore, *jobs: Job, **fields: Any) -> None:
     """Add jobs whose callbacks are due at the time they were last updated."""
     await put(store, *jobs)
     for job in jobs:
-        await store.change(job.job_id, lambda found: Change(job=found, callback=a_draft(found)))
+        await store.change(job.job_id, lambda found: Change(job=found, callback=a_draft(found, **fields)))
+
+
+def ends(**fields: Any) -> DecideOutcome:
+    """Return what decides so, wherever the target stands."""
+    return lambda health: CallbackOutcome(**{"health": health, **fields})
 
 
 def an_attempt(job: Job, number: int = 1, **fields: Any) -> CallbackAttempt:

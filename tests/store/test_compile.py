@@ -28,7 +28,9 @@ def test_parameters_have_one_name_on_both_engines() -> None:
     ("name", "lock"),
     [
         ("job_to_change", "FOR UPDATE"),
-        ("claim_callbacks", "FOR UPDATE SKIP LOCKED"),
+        ("due_fresh_targets", "FOR UPDATE SKIP LOCKED"),
+        ("due_failing_targets", "FOR UPDATE SKIP LOCKED"),
+        ("target_to_change", "FOR UPDATE"),
         ("callback_to_finish", "FOR UPDATE"),
     ],
 )

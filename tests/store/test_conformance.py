@@ -3,14 +3,30 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from pikarelay.errors import TooManyJobs
-from pikarelay.jobs.job import Button, Job, PressPhase, Status
+from pikarelay.jobs.deadlines import OPEN_PHASES
+from pikarelay.jobs.job import Attachment, Button, Job, PressPhase, Status, Upload
+from pikarelay.jobs.messages import BotMessage, Kind
+from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Secret
-from pikarelay.services.ports import ApiToken, CallbackOutcome, Change, MessageTaken, Sightings
+from pikarelay.services.ports import (
+    KEY_LIFETIME,
+    ApiToken,
+    Change,
+    DecideOutcome,
+    KeptSession,
+    KeyedJob,
+    KeyTaken,
+    MessageTaken,
+    Orphan,
+    OrphanReason,
+    Sightings,
+)
 from pikarelay.store.rules import AlreadyThere
 from tests.store.conftest import (
     LEASE,
@@ -24,16 +40,36 @@ from tests.store.conftest import (
     a_sent_job,
     an_account,
     an_attempt,
+    ends,
     put,
     put_with_callback,
 )
 
-DELIVERED = CallbackOutcome(delivered=True)
-GIVEN_UP = CallbackOutcome(given_up=True)
+DELIVERED = ends(delivered=True)
+GIVEN_UP = ends(given_up=True)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def a_token(token_id: str = "t1", caller_id: str = "ann") -> ApiToken:
     return ApiToken(token_id=token_id, caller_id=caller_id, hint="pk_abcd", created=NOW)
+
+
+def an_orphan(message_id: str, *, channel: str = "100", **its: Any) -> Orphan:
+    message = BotMessage(
+        id=message_id,
+        channel_id=channel,
+        author_id="8",
+        kind=Kind.RESULT,
+        content="ünï ␀",
+        timestamp="2026-03-04T05:06:07+00:00",
+        attachments=(Attachment(url="u", proxy_url="p", filename="v.mp4", id="9"),),
+    )
+    given: dict[str, Any] = {"seen": NOW, "candidates": ("job-0001", "job-0002"), **its}
+    return Orphan(message=message, user_id="7", reason=OrphanReason.AMBIGUOUS, **given)
+
+
+def a_key(text: str, digest: bytes = b"d1") -> RequestKey:
+    return RequestKey(text=text, digest=digest)
 
 
 class TestCallers:
@@ -402,7 +438,7 @@ class TestWithdrawing:
     async def test_not_accepted(self, store: AnyStore, job: Job) -> None:
         """A job whose press Discord never accepted is gone, and its place is free."""
         await put(store, job)
-        await store.withdraw("job-0001")
+        await store.withdraw("job-0001", was_sent=False)
 
         assert await store.job("job-0001") is None
         assert await store.executing("ann") == ()
@@ -420,10 +456,141 @@ class TestWithdrawing:
     async def test_any_other(self, store: AnyStore, job: Job) -> None:
         """A job that Discord accepted, or that has moved on, stays."""
         await put(store, job)
-        await store.withdraw("job-0001")
-        await store.withdraw("none")
+        await store.withdraw("job-0001", was_sent=False)
+        await store.withdraw("none", was_sent=False)
 
         assert job == await store.job("job-0001")
+
+
+class TestWithdrawnPresses:
+    async def test_nobody_sees_it(self, store: AnyStore) -> None:
+        """A withdrawn job whose press has left is shown to nobody and takes no place."""
+        await store.admit("ann", ["100"], lambda _: a_sent_job(1), a_key("k1"))
+        await store.withdraw("job-0001", was_sent=True)
+
+        assert await store.job("job-0001") is None
+        assert await store.executing("ann") == ()
+        assert await store.unfinished() == ()
+        assert await store.newest_jobs(9) == ()
+        assert await store.job_by_key("ann", "k1", NOW) is None
+
+    async def test_what_comes_of_it_is_recognised(self, store: AnyStore) -> None:
+        """It is found by its nonce and among the ghosts, learns of its press, and stays unseen."""
+        await put(store, a_sent_job(1))
+        await store.withdraw("job-0001", was_sent=True)
+        ghost = replace(a_sent_job(1), status=Status.FAILED, is_withdrawn=True)
+
+        assert ghost == await store.job_by_nonce(f"{1:019}")
+        assert (ghost,) == (await store.sightings("100", [], ghosts_since=NOW)).ghosts
+
+        bound = replace(ghost, press=replace(ghost.press, phase=PressPhase.BOUND))
+        await store.change("job-0001", lambda _job: Change(job=bound, message_id="m1"))
+
+        assert bound == await store.job_by_nonce(f"{1:019}")
+        assert await store.job("job-0001") is None
+        assert {"m1": "job-0001"} == (await store.sightings("100", ["m1"])).owners
+
+    async def test_press_that_never_left(self, store: AnyStore) -> None:
+        """Of a press that waited, or was not sent after all, nothing is kept."""
+        await put(store, a_job(1), a_sent_job(2))
+        await store.withdraw("job-0001", was_sent=True)
+        await store.withdraw("job-0002", was_sent=False)
+
+        assert [None, None] == [await store.job_by_nonce(f"{n:019}") for n in (1, 2)]
+
+    async def test_pruned_like_any_other(self, store: AnyStore) -> None:
+        """In time it goes like every job that has ended."""
+        await put(store, a_sent_job(1))
+        await store.withdraw("job-0001", was_sent=True)
+
+        assert 1 == await store.prune(NOW + LEASE)
+        assert await store.job_by_nonce(f"{1:019}") is None
+
+
+class TestGhosts:
+    @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED])
+    @pytest.mark.parametrize("phase", OPEN_PHASES)
+    async def test_open_presses_of_ended_jobs(
+        self, store: AnyStore, status: Status, phase: PressPhase
+    ) -> None:
+        """Ghosts are the channel's failed and cancelled jobs with an open press, oldest press first."""
+        late = a_sent_job(1, status=status, press={"phase": phase, "sent": NOW + LEASE})
+        early = a_sent_job(2, status=status, press={"phase": phase})
+        await put(store, late, early, a_sent_job(3, channel="200", status=status), a_sent_job(4))
+
+        assert (early, late) == (await store.sightings("100", [], ghosts_since=NOW)).ghosts
+        assert (late,) == (await store.sightings("100", [], ghosts_since=early.press.sent)).ghosts
+        assert () == (await store.sightings("100", [])).ghosts
+
+    async def test_no_ghosts(self, store: AnyStore) -> None:
+        """What the bot has answered, what never left, and what nothing comes of any more, are none."""
+        await put(
+            store,
+            a_sent_job(1, status=Status.COMPLETED, press={"phase": PressPhase.BOUND}),
+            a_sent_job(2, status=Status.FAILED, press={"phase": PressPhase.SETTLED}),
+            a_sent_job(3, status=Status.FAILED, press={"phase": PressPhase.REFUSED}),
+            a_job(4, status=Status.CANCELLED),
+        )
+
+        assert () == (await store.sightings("100", [], ghosts_since=NOW)).ghosts
+
+
+class TestOrphans:
+    async def test_kept_and_listed(self, store: AnyStore) -> None:
+        """Orphans are found by their message and listed by age, of one channel or of all."""
+        kept = [an_orphan("m2", channel="200"), an_orphan("m1", seen=NOW + LEASE)]
+        for orphan in reversed(kept):
+            await store.keep_orphan(orphan)
+
+        assert kept[1] == await store.orphan("m1")
+        assert await store.orphan("none") is None
+        assert tuple(kept) == await store.orphans()
+        assert (kept[1],) == await store.orphans("100")
+
+    async def test_first_sight_counts(self, store: AnyStore) -> None:
+        """A message that is kept already stays as it was first seen."""
+        await store.keep_orphan(an_orphan("m1"))
+        await store.keep_orphan(an_orphan("m1", candidates=("job-0009",)))
+
+        assert (an_orphan("m1"),) == await store.orphans()
+
+    async def test_kept_with_a_change(self, store: AnyStore) -> None:
+        """An orphan is written together with what it teaches of its job."""
+        await put(store, a_final_job(1))
+        await store.change("job-0001", lambda job: Change(job=job, message_id="m1", orphan=an_orphan("m1")))
+
+        assert (an_orphan("m1"),) == await store.orphans()
+
+    async def test_adopted(self, store: AnyStore) -> None:
+        """An adopted message belongs to its new job alone, and is no orphan any more."""
+        await put(store, a_final_job(1), a_sent_job(2))
+        await store.change("job-0001", lambda job: Change(job=job, message_id="m1", orphan=an_orphan("m1")))
+        await store.change("job-0002", lambda job: Change(job=job, message_id="m1", adopts=True))
+
+        assert () == await store.orphans()
+        assert {"m1": "job-0002"} == (await store.sightings("100", ["m1"])).owners
+
+    async def test_pruned_with_the_jobs(self, store: AnyStore) -> None:
+        """Old orphans go with the old jobs."""
+        await store.keep_orphan(an_orphan("m1"))
+        await store.keep_orphan(an_orphan("m2", seen=NOW + LEASE))
+
+        await store.prune(NOW + LEASE)
+
+        assert ["m2"] == [orphan.message.id for orphan in await store.orphans()]
+
+
+class TestSessions:
+    async def test_kept_as_a_whole(self, store: AnyStore) -> None:
+        """What is kept are the sessions that were written last, and no others."""
+        one = KeptSession(user_id="1", session_id="s1", sequence=7, resume_url="wss://x.example/?a=b")
+        two = replace(one, session_id="s2", sequence=8)
+        await store.keep_sessions({b"a" * 32: one})
+        await store.keep_sessions({b"a" * 32: two, b"b" * 32: one})
+        assert {b"a" * 32: two, b"b" * 32: one} == await store.kept_sessions()
+        await store.keep_sessions({})
+
+        assert {} == await store.kept_sessions()
 
 
 class TestCallbacks:
@@ -433,8 +600,8 @@ class TestCallbacks:
         await put_with_callback(store, job)
 
         assert job.updated == await store.next_callback()
-        assert await store.claim_callbacks(job.updated - timedelta(milliseconds=1), LEASE, 10) == ()
-        (callback,) = await store.claim_callbacks(job.updated, LEASE, 10)
+        assert await store.claim_callbacks(job.updated - timedelta(milliseconds=1), LEASE, 10, 10) == ()
+        (callback,) = await store.claim_callbacks(job.updated, LEASE, 10, 10)
         assert (a_draft(job).url, a_draft(job).body, "job-0001", "cb-job-0001", 1, job.updated) == (
             callback.url,
             callback.body,
@@ -461,14 +628,14 @@ class TestCallbacks:
         await put_with_callback(store, *(a_final_job(n) for n in (3, 1, 2, 4)))
         now = NOW + timedelta(minutes=1)
 
-        assert [c.job_id for c in await store.claim_callbacks(now, LEASE, 2)] == ["job-0001", "job-0002"]
-        assert [c.job_id for c in await store.claim_callbacks(now, LEASE, 9)] == ["job-0003", "job-0004"]
+        assert [c.job_id for c in await store.claim_callbacks(now, LEASE, 2, 2)] == ["job-0001", "job-0002"]
+        assert [c.job_id for c in await store.claim_callbacks(now, LEASE, 9, 9)] == ["job-0003", "job-0004"]
 
     async def test_claimed_by_one(self, store: AnyStore) -> None:
         """Two that claim at the same time never get the same callback, and together get all."""
         await put_with_callback(store, *(a_final_job(n) for n in range(20)))
         now = NOW + timedelta(minutes=1)
-        claims = await asyncio.gather(*(store.claim_callbacks(now, LEASE, 15) for _ in range(2)))
+        claims = await asyncio.gather(*(store.claim_callbacks(now, LEASE, 15, 15) for _ in range(2)))
         claimed = [callback.job_id for claim in claims for callback in claim]
 
         assert sorted(f"job-{n:04}" for n in range(20)) == sorted(claimed)
@@ -477,43 +644,45 @@ class TestCallbacks:
         """A claim whose outcome is not recorded in time comes up again, as the next try."""
         await put_with_callback(store, a_final_job(1))
         now = NOW + timedelta(minutes=1)
-        await store.claim_callbacks(now, LEASE, 10)
+        await store.claim_callbacks(now, LEASE, 10, 10)
 
         assert now + LEASE == await store.next_callback()
-        assert await store.claim_callbacks(now + LEASE - timedelta(milliseconds=1), LEASE, 10) == ()
-        assert [c.attempt for c in await store.claim_callbacks(now + LEASE, LEASE, 10)] == [2]
+        assert await store.claim_callbacks(now + LEASE - timedelta(milliseconds=1), LEASE, 10, 10) == ()
+        assert [c.attempt for c in await store.claim_callbacks(now + LEASE, LEASE, 10, 10)] == [2]
 
     @pytest.mark.parametrize("outcome", [DELIVERED, GIVEN_UP])
-    async def test_no_more_tries(self, store: AnyStore, outcome: CallbackOutcome) -> None:
+    async def test_no_more_tries(self, store: AnyStore, outcome: DecideOutcome) -> None:
         """A callback that was delivered or given up never comes up again, and its log stays."""
         job = a_final_job(1)
         await put_with_callback(store, job)
-        await store.claim_callbacks(job.updated, LEASE, 10)
+        await store.claim_callbacks(job.updated, LEASE, 10, 10)
         await store.finish_callback(an_attempt(job), outcome)
 
         assert await store.next_callback() is None
-        assert await store.claim_callbacks(job.updated + 9 * LEASE, LEASE, 10) == ()
+        assert await store.claim_callbacks(job.updated + 9 * LEASE, LEASE, 10, 10) == ()
         assert (an_attempt(job),) == await store.attempts("job-0001")
 
     async def test_retry(self, store: AnyStore) -> None:
         """A callback to be tried again comes up when its outcome said so, with the same bytes."""
         job = a_final_job(1)
         await put_with_callback(store, job)
-        (first,) = await store.claim_callbacks(job.updated, LEASE, 10)
+        (first,) = await store.claim_callbacks(job.updated, LEASE, 10, 10)
         failed = an_attempt(job, status=None, error="timeout", address=None)
-        await store.finish_callback(failed, CallbackOutcome(retry_at=NOW + 5 * LEASE))
-        (second,) = await store.claim_callbacks(NOW + 5 * LEASE, LEASE, 10)
+        await store.finish_callback(failed, ends(retry_at=NOW + 5 * LEASE))
+        (second,) = await store.claim_callbacks(NOW + 5 * LEASE, LEASE, 10, 10)
 
-        assert replace(first, attempt=2) == second
+        assert replace(first, attempt=2, tries=1) == second
         await store.finish_callback(an_attempt(job, 2), DELIVERED)
-        assert (failed, an_attempt(job, 2)) == await store.attempts("job-0001")
+        assert (replace(failed, next_try=NOW + 5 * LEASE), an_attempt(job, 2)) == await store.attempts(
+            "job-0001"
+        )
 
     async def test_late_outcome_decides_nothing(self, store: AnyStore) -> None:
         """The outcome of a try that somebody has taken over is logged, and leaves the new claim alone."""
         job = a_final_job(1)
         await put_with_callback(store, job)
-        await store.claim_callbacks(NOW + LEASE, LEASE, 10)
-        await store.claim_callbacks(NOW + 3 * LEASE, LEASE, 10)
+        await store.claim_callbacks(NOW + LEASE, LEASE, 10, 10)
+        await store.claim_callbacks(NOW + 3 * LEASE, LEASE, 10, 10)
         await store.finish_callback(an_attempt(job, 1), GIVEN_UP)
 
         assert await store.next_callback() == NOW + 4 * LEASE
@@ -523,9 +692,9 @@ class TestCallbacks:
         """A try's outcome that is reported again changes nothing."""
         job = a_final_job(1)
         await put_with_callback(store, job)
-        await store.claim_callbacks(job.updated, LEASE, 10)
+        await store.claim_callbacks(job.updated, LEASE, 10, 10)
         await store.finish_callback(an_attempt(job), DELIVERED)
-        await store.finish_callback(an_attempt(job, status=500), CallbackOutcome(retry_at=NOW))
+        await store.finish_callback(an_attempt(job, status=500), ends(retry_at=NOW))
 
         assert await store.next_callback() is None
         assert (an_attempt(job),) == await store.attempts("job-0001")
@@ -536,16 +705,111 @@ class TestCallbacks:
 
         assert await store.attempts("job-0001") == ()
 
-    @pytest.mark.parametrize("outcome", [CallbackOutcome(), CallbackOutcome(delivered=True, given_up=True)])
-    async def test_outcome_says_one_thing(self, store: AnyStore, outcome: CallbackOutcome) -> None:
+    @pytest.mark.parametrize("outcome", [ends(), ends(delivered=True, given_up=True)])
+    async def test_outcome_says_one_thing(self, store: AnyStore, outcome: DecideOutcome) -> None:
         """An outcome that says nothing, or two things, is a defect."""
+        job = a_final_job(1)
+        await put_with_callback(store, job)
+        await store.claim_callbacks(job.updated, LEASE, 1, 1)
+
         with pytest.raises(ValueError, match="one of"):
-            await store.finish_callback(an_attempt(a_final_job(1)), outcome)
+            await store.finish_callback(an_attempt(job), outcome)
+        assert await store.attempts("job-0001") == ()
 
     async def test_nothing_waits(self, store: AnyStore) -> None:
         """Without callbacks there is no next one, and no log."""
         assert await store.next_callback() is None
         assert await store.attempts("none") == ()
+
+
+class TestKeys:
+    async def test_key_leads_to_its_job(self, store: AnyStore) -> None:
+        """A key's use is written with the job, for its caller alone."""
+        await store.admit("ann", ["100"], lambda _: a_job(1), a_key("k1"))
+
+        assert KeyedJob(job=a_job(1), digest=b"d1") == await store.job_by_key("ann", "k1", NOW)
+        assert await store.job_by_key("ann", "k2", NOW) is None
+        assert await store.job_by_key("bob", "k1", NOW) is None
+
+    async def test_taken_key_admits_nothing(self, store: AnyStore) -> None:
+        """A second use of a key writes nothing, whatever it is about; another caller's is another key."""
+        await store.admit("ann", ["100"], lambda _: a_job(1), a_key("k1"))
+
+        with pytest.raises(KeyTaken):
+            await store.admit("ann", ["200"], lambda _: a_job(2, channel="200"), a_key("k1", b"d2"))
+        assert await store.job("job-0002") is None
+        await store.admit("bob", ["200"], lambda _: a_job(3, caller_id="bob", channel="200"), a_key("k1"))
+        assert ("job-0001",) == await store.executing("ann")
+
+    async def test_refused_admission_leaves_no_key(self, store: AnyStore) -> None:
+        """When there is no place for the job, its key is free."""
+
+        def refuse(_: object) -> Job:
+            raise TooManyJobs(1, ["job-0009"])
+
+        with pytest.raises(TooManyJobs):
+            await store.admit("ann", ["100"], refuse, a_key("k1"))
+
+        assert await store.job_by_key("ann", "k1", NOW) is None
+        await store.admit("ann", ["100"], lambda _: a_job(1), a_key("k1"))
+
+    @pytest.mark.parametrize("was_sent", [False, True])
+    async def test_withdrawn_job_frees_its_key(self, store: AnyStore, *, was_sent: bool) -> None:
+        """A job that Discord never accepted frees its key, and its files, whatever else is kept of it."""
+        job = a_sent_job(1, image=Upload(size=1, type="image/png", key="f1"))
+        await store.admit("ann", ["100"], lambda _: job, a_key("k1"))
+        await store.withdraw("job-0001", was_sent=was_sent)
+
+        assert frozenset() == await store.known_uploads(["f1"])
+
+        assert await store.job_by_key("ann", "k1", NOW) is None
+        await store.admit("ann", ["100"], lambda _: a_job(2), a_key("k1"))
+
+    async def test_key_is_remembered_for_a_day(self, store: AnyStore) -> None:
+        """To the millisecond, a key is taken for a day; then its next use makes a new job."""
+        await store.admit("ann", ["100"], lambda _: a_job(0), a_key("k1"))
+        last, first = a_job(1, created=NOW + KEY_LIFETIME), a_job(2, created=NOW + KEY_LIFETIME + MILLISECOND)
+
+        assert await store.job_by_key("ann", "k1", NOW + MILLISECOND) is None
+        with pytest.raises(KeyTaken):
+            await store.admit("ann", ["100"], lambda _: last, a_key("k1"))
+        await store.admit("ann", ["100"], lambda _: first, a_key("k1", b"d2"))
+        assert KeyedJob(job=first, digest=b"d2") == await store.job_by_key("ann", "k1", NOW)
+
+    async def test_one_of_many_racers(self, store: AnyStore) -> None:
+        """Of twenty admissions with one key at once, exactly one is written."""
+        racers = [
+            store.admit("ann", [str(n)], lambda _, n=n: a_job(n, channel=str(n)), a_key("k1"))  # type: ignore[misc]
+            for n in range(20)
+        ]
+        results = await asyncio.gather(*racers, return_exceptions=True)
+
+        assert 1 == len(await store.executing("ann"))
+        assert 19 == sum(isinstance(result, KeyTaken) for result in results)
+
+    async def test_old_keys_are_forgotten(self, store: AnyStore) -> None:
+        """Pruning forgets the keys of before a moment, and leaves their jobs."""
+        for number in (1, 2, 3):
+            await store.admit("ann", ["100"], lambda _, n=number: a_job(n), a_key(f"k{number}"))  # type: ignore[misc]
+
+        assert 2 == await store.prune_keys(NOW + timedelta(seconds=3))
+        assert await store.job_by_key("ann", "k2", NOW) is None
+        assert await store.job_by_key("ann", "k3", NOW) is not None
+        assert a_job(1) == await store.job("job-0001")
+
+
+class TestUploads:
+    async def test_files_belong_to_jobs(self, store: AnyStore) -> None:
+        """The store knows which files belong to a job, any number of them, until the job is pruned."""
+        keys = [f"f{n}" for n in range(130)]
+        for n in range(0, 130, 2):
+            image, message = (Upload(size=1, type="image/png", key=key) for key in keys[n : n + 2])
+            await put(store, a_final_job(n, image=image, message_image=message))
+
+        assert frozenset(keys) == await store.known_uploads([*keys, "stranger"])
+        assert frozenset() == await store.known_uploads([])
+        await store.prune(NOW + timedelta(seconds=100))
+        assert frozenset(keys[100:]) == await store.known_uploads(keys)
 
 
 class TestPruning:
@@ -565,8 +829,8 @@ class TestPruning:
         job = a_final_job(1)
         await put_with_callback(store, job)
         await store.change("job-0001", lambda job: Change(job=job, message_id="m1"))
-        await store.claim_callbacks(job.updated, LEASE, 10)
-        await store.finish_callback(an_attempt(job), CallbackOutcome(retry_at=NOW + LEASE))
+        await store.claim_callbacks(job.updated, LEASE, 10, 10)
+        await store.finish_callback(an_attempt(job), ends(retry_at=NOW + LEASE))
         await store.prune(NOW + LEASE)
 
         assert (await store.sightings("100", ["m1"])).owners == {}
@@ -586,8 +850,8 @@ async def test_everything_survives_a_restart(opener: Opener) -> None:
         await put_with_callback(store, job)
         await put(store, a_sent_job(2))
         await store.change("job-0002", lambda job: Change(job=job, message_id="m2"))
-        await store.claim_callbacks(job.updated, LEASE, 1)
-        await store.finish_callback(an_attempt(job), CallbackOutcome(retry_at=NOW + LEASE))
+        await store.claim_callbacks(job.updated, LEASE, 1, 1)
+        await store.finish_callback(an_attempt(job), ends(retry_at=NOW + LEASE))
 
     async with opener() as store:
         assert a_caller() == await store.caller_by_token(b"a" * 32)
@@ -597,7 +861,7 @@ async def test_everything_survives_a_restart(opener: Opener) -> None:
             "100", ["m2"]
         )
         assert await store.next_callback() == NOW + LEASE
-        assert (an_attempt(job),) == await store.attempts("job-0001")
+        assert (an_attempt(job, next_try=NOW + LEASE),) == await store.attempts("job-0001")
 
 
 async def test_ping(store: AnyStore) -> None:

@@ -1,6 +1,7 @@
 """Uploaded files on the disk."""
 
 import asyncio
+import hashlib
 import io
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from pikarelay.errors import InvalidValue, Unavailable
 from pikarelay.jobs.job import Upload
 from pikarelay.store.files import UploadFolder
+from tests.store.conftest import NOW
 
 
 def png(side: int = 64) -> bytes:
@@ -168,19 +170,88 @@ async def test_removed_file_is_gone(folder: UploadFolder) -> None:
     """A file that nobody needs any more can be deleted, twice if need be."""
     upload = await stored(folder, png())
 
-    folder.remove(upload.key)
+    await folder.remove([upload.key])
 
     with pytest.raises(FileNotFoundError):
         folder.open(upload)
-    folder.remove(upload.key)
+    await folder.remove([upload.key])
 
 
 @pytest.mark.parametrize(
     "key", ["../secret.png", "/etc/passwd", "", "a.png", "0" * 32 + ".html", "0" * 32 + ".png\n"]
 )
-def test_keys_lead_nowhere_else(folder: UploadFolder, key: str) -> None:
+async def test_keys_lead_nowhere_else(folder: UploadFolder, key: str) -> None:
     """A key that is none of ours opens and deletes nothing."""
     with pytest.raises(FileNotFoundError):
         folder.open(Upload(size=1, type="image/png", key=key))
     with pytest.raises(FileNotFoundError):
-        folder.remove(key)
+        await folder.remove([key])
+
+
+async def test_digest_is_of_the_bytes(folder: UploadFolder) -> None:
+    """Two files are known as the same by their bytes alone."""
+    data = png()
+    upload, again = await stored(folder, data, "image/png"), await stored(folder, data, "image/jpeg")
+
+    assert hashlib.sha256(data).hexdigest() == upload.digest == again.digest
+    assert upload.key != again.key
+
+
+async def test_old_files_are_found(folder: UploadFolder, tmp_path: Path) -> None:
+    """Files are told apart by when they were finished; what is none of ours is not named."""
+    old, young = await stored(folder, png()), await stored(folder, png())
+    os.utime(tmp_path / "uploads" / old.key, (NOW.timestamp() - 1, NOW.timestamp() - 1))
+    os.utime(tmp_path / "uploads" / young.key, (NOW.timestamp(), NOW.timestamp()))
+    (tmp_path / "uploads" / "README").write_bytes(b"x")
+
+    assert (old.key,) == await folder.finished_before(NOW)
+
+
+class TestQuota:
+    async def test_too_much_is_refused(self, tmp_path: Path) -> None:
+        """The byte that is one too many is refused as if the disk were full; what is there stays."""
+        data = png()
+        folder = UploadFolder(tmp_path / "uploads", quota=2 * len(data) - 1)
+        upload = await stored(folder, data)
+
+        with pytest.raises(Unavailable):
+            await stored(folder, data)
+        assert {upload.key} == folder.keys()
+
+    async def test_files_under_way_count(self, tmp_path: Path) -> None:
+        """Uploads at the same time share what is left."""
+        data = png()
+        folder = UploadFolder(tmp_path / "uploads", quota=2 * len(data) - 1)
+        one, other = folder.open_sink(None), folder.open_sink(None)
+        await one.write(data)
+
+        with pytest.raises(Unavailable):
+            await other.write(data)
+
+        await one.discard()
+        await one.discard()
+        await other.write(data)
+
+        assert len(data) == (await other.finish()).size
+
+    async def test_removal_makes_room(self, tmp_path: Path) -> None:
+        """What is removed, and what was refused, takes no room any more."""
+        data = png()
+        folder = UploadFolder(tmp_path / "uploads", quota=len(data))
+        for _ in range(3):
+            upload = await stored(folder, data)
+            refused = folder.open_sink(None)
+            with pytest.raises(Unavailable):
+                await refused.write(data)
+            await refused.discard()
+            await folder.remove([upload.key, upload.key])
+
+        assert frozenset() == folder.keys()
+
+    async def test_what_is_there_counts_after_a_restart(self, tmp_path: Path) -> None:
+        """The files of an earlier process count from the start."""
+        data = png()
+        await stored(UploadFolder(tmp_path / "uploads"), data)
+
+        with pytest.raises(Unavailable):
+            await stored(UploadFolder(tmp_path / "uploads", quota=2 * len(data) - 1), data)

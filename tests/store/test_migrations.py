@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.pool import NullPool
 
-from pikarelay.store.migrations import SchemaOutdated, check_schema, migrate, schema_state, sqlite_url
+from pikarelay.store.migrations import (
+    NEEDED,
+    SchemaOutdated,
+    check_schema,
+    migrate,
+    schema_state,
+    sqlite_url,
+)
 from pikarelay.store.schema import metadata
 
 
@@ -52,6 +61,15 @@ def test_state(tmp_path: Path) -> None:
     migrate(url)
     assert schema_state(url).is_current
     check_schema(url)
+
+
+def test_needed_is_the_last() -> None:
+    """What the code needs is the last of the scripts."""
+    config = Config()
+    config.set_main_option("script_location", "pikarelay.store:migrations")
+    config.set_main_option("path_separator", "os")
+
+    assert ScriptDirectory.from_config(config).get_current_head() == NEEDED
 
 
 def test_again(tmp_path: Path) -> None:

@@ -10,6 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pikarelay.jobs.breaker import Health
+from pikarelay.jobs.callbacks import (
+    CallbackAttempt,
+    Target,
+    Trigger,
+)
 from pikarelay.jobs.job import (
     Account,
     Attachment,
@@ -23,7 +29,10 @@ from pikarelay.jobs.job import (
     Verb,
 )
 from pikarelay.jobs.secret import Secret
-from pikarelay.services.ports import ApiToken, CallbackAttempt
+from pikarelay.services.ports import (
+    ApiToken,
+    CallbackSecret,
+)
 from pikarelay.store import rows, schema
 from pikarelay.store.vault import RootKey, Unsealable, Vault, new_data_key
 from tests.store.conftest import NOW, a_job
@@ -106,6 +115,7 @@ JOB_FIELDS = {
     "embeds": st.lists(st.dictionaries(texts, json_values, max_size=3), max_size=2).map(tuple),
     "error": maybe_texts,
     "error_details": maybe_texts,
+    "is_withdrawn": st.booleans(),
 }
 
 
@@ -177,6 +187,9 @@ def test_api_token_comes_back_whole(token: ApiToken) -> None:
         status=st.none() | numbers,
         error=maybe_texts,
         address=maybe_texts,
+        trigger=st.sampled_from(Trigger),
+        answer=maybe_texts,
+        next_try=st.none() | times,
     )
 )
 def test_attempt_comes_back_whole(attempt: CallbackAttempt) -> None:
@@ -184,6 +197,48 @@ def test_attempt_comes_back_whole(attempt: CallbackAttempt) -> None:
     params = rows.attempt_params(attempt)
 
     assert rows.attempt_from(in_order(schema.callback_attempts, params)) == attempt
+
+
+@given(
+    st.builds(
+        Target,
+        target=texts,
+        due=st.none() | times,
+        busy_until=st.none() | times,
+        health=st.builds(
+            Health,
+            failures=numbers,
+            pauses=numbers,
+            paused_until=st.none() | times,
+            failing_since=st.none() | times,
+            exhausted=numbers,
+            disabled=st.none() | times,
+            is_held=st.booleans(),
+        ),
+    )
+)
+def test_target_comes_back_whole(target: Target) -> None:
+    """A target comes back from its row as it was."""
+    params = rows.target_params(target)
+
+    assert rows.target_from(in_order(schema.callback_targets, params)) == target
+
+
+@given(
+    st.builds(
+        CallbackSecret,
+        secret_id=texts,
+        caller_id=texts,
+        secret=st.builds(Secret, texts),
+        created=times,
+        expires=st.none() | times,
+    )
+)
+def test_callback_secret_comes_back_whole(kept: CallbackSecret) -> None:
+    """A signing secret comes back from its row as it was, and is nowhere in it to be read."""
+    params = rows.callback_secret_params(kept, VAULT)
+
+    assert rows.callback_secret_from(in_order(schema.callback_secrets, params), VAULT) == kept
 
 
 @given(times)
@@ -207,7 +262,7 @@ def test_documents_of_older_versions_are_read() -> None:
     """A document without what is optional, or with something unknown in it, is still a job's."""
     job = a_job(1)
     row = in_order(schema.jobs, rows.job_params(job, rows.sealed_token(job, VAULT)))
-    row[-1] = b'{"max_jobs":10,"once_there_was":1}'
+    row[list(schema.jobs.c).index(schema.jobs.c.document)] = b'{"max_jobs":10,"once_there_was":1}'
 
     assert rows.job_from(row, VAULT) == job
 

@@ -15,8 +15,9 @@ import pytest
 from msgspec.structs import replace
 
 from pikarelay.errors import Unavailable
-from pikarelay.jobs.job import Job
-from pikarelay.services.ports import CallbackOutcome, Change
+from pikarelay.jobs.job import Job, Upload
+from pikarelay.jobs.requests import RequestKey
+from pikarelay.services.ports import Change
 from pikarelay.store.compile import for_sqlite
 from pikarelay.store.migrations import SchemaOutdated, migrate, sqlite_url
 from pikarelay.store.rules import AlreadyThere
@@ -33,10 +34,12 @@ from tests.store.conftest import (
     a_sent_job,
     an_account,
     an_attempt,
+    ends,
     put,
     put_with_callback,
 )
 
+IMAGE = Upload(size=1, type="image/png", key="f1")
 BOOKKEEPING = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "--")
 
 
@@ -223,22 +226,32 @@ class TestWork:
             (lambda s: s.account("ann", "100"), 1),
             (lambda s: s.executing("ann"), 1),
             (lambda s: s.unfinished(), 1),
-            (lambda s: s.next_callback(), 1),
+            (lambda s: s.next_callback(), 2),
             (lambda s: s.sightings("100", []), 1),
             (lambda s: s.sightings("100", ["1", "2", "3", "4"]), 2),
+            (lambda s: s.sightings("100", ["1"], ghosts_since=NOW), 3),
+            (lambda s: s.orphan("1"), 1),
+            (lambda s: s.orphans("100"), 1),
+            (lambda s: s.kept_sessions(), 1),
+            (lambda s: s.keep_sessions({}), 1),
             (lambda s: s.admit("ann", ["100"], lambda _: a_job(5)), 3),
             (lambda s: s.admit("ann", ["100", "200", "300"], lambda _: a_job(5)), 5),
+            (lambda s: s.admit("ann", ["100"], lambda _: a_job(5), RequestKey(text="k", digest=b"d")), 5),
+            (lambda s: s.admit("ann", ["100"], lambda _: a_job(5, image=IMAGE)), 4),
+            (lambda s: s.job_by_key("ann", "k", NOW), 1),
+            (lambda s: s.known_uploads(["k"] * 65), 2),
+            (lambda s: s.prune_keys(NOW), 1),
             (lambda s: s.change("job-0001", lambda _: None), 1),
             (lambda s: s.change("job-0001", touch), 2),
             (lambda s: s.change("job-0001", lambda j: Change(job=j, message_id="m")), 3),
-            (lambda s: s.change("job-0001", lambda j: Change(job=j, callback=a_draft(j))), 3),
-            (lambda s: s.change("job-0001", lambda j: Change(job=j, message_id="m", callback=a_draft(j))), 4),
-            (lambda s: s.withdraw("job-0001"), 1),
+            (lambda s: s.change("job-0001", lambda j: Change(job=j, callback=a_draft(j))), 6),
+            (lambda s: s.change("job-0001", lambda j: Change(job=j, message_id="m", callback=a_draft(j))), 7),
+            (lambda s: s.withdraw("job-0001", was_sent=False), 1),
             (lambda s: s.put_account(an_account()), 1),
             (lambda s: s.add_caller(a_caller()), 1),
-            (lambda s: s.claim_callbacks(NOW + LEASE, LEASE, 10), 1),
-            (lambda s: s.finish_callback(an_attempt(a_final_job(2)), CallbackOutcome(delivered=True)), 3),
-            (lambda s: s.prune(NOW + LEASE), 1),
+            (lambda s: s.claim_callbacks(NOW + LEASE, LEASE, 10, 10), 4),
+            (lambda s: s.finish_callback(an_attempt(a_final_job(2), 0), ends(delivered=True)), 7),
+            (lambda s: s.prune(NOW + LEASE), 3),
         ],
     )
     async def test_statements_per_verb(
@@ -255,7 +268,8 @@ class TestWork:
 
     async def test_no_statement_reads_a_whole_table(self, sqlite_store: SqliteStore) -> None:
         """No statement about jobs, messages or callbacks looks at rows that no index led it to."""
-        small = {"callers", "api_tokens", "accounts", "accounts_of_caller", "data_keys", "ping"}
+        small = {"callers", "api_tokens", "accounts", "accounts_of_caller", "data_keys", "ping", "targets", "prune_targets"}
+        small |= {"orphans", "prune_orphans", "gateway_sessions", "forget_gateway_sessions"}
         with closing(sqlite3.connect(_path_of(sqlite_store))) as connection:
             scans = [
                 f"{name}: {step}"

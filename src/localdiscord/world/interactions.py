@@ -139,6 +139,7 @@ class Interactions:
             message_id=None if pressed is None else str(pressed.id),
             custom_id=interaction.data.get("custom_id"),
             command=interaction.data.get("name"),
+            options={each["name"]: each.get("value") for each in interaction.data.get("options") or ()},
         )
         self._tell("INTERACTION_CREATE", interaction)
         self._deadlines[interaction.id] = self._later(

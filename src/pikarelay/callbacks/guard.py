@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from pikarelay.callbacks.addresses import AddressPolicy
 
@@ -109,6 +110,20 @@ class GuardedResolver(AbstractResolver):
             )
             for found_family, protocol, address in answers
         ]
+
+    async def refusal(self, url: str) -> str | None:
+        """Return why a callback to this URL would be blocked, as `services.ports.TargetGuard` says."""
+        parts = URL(url)
+        if not parts.host or parts.port is None:
+            return "target address is not public"
+        try:
+            await self.resolve(parts.host, parts.port)
+        except AddressRefused as refused:
+            return str(refused)
+        except OSError:
+            # Nobody knows the name now; that is no matter of policy.
+            return None
+        return None
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -4,6 +4,9 @@ When a callback that failed is tried again, and when no more.
 A lost callback leaves its caller waiting for ever, a repeated one is harmless: so every failure is tried again,
 timeouts too, over a little more than three days. One refusal is final: 410, with which a receiver says that it is
 gone. A blocked address is tried at each step like any other, since its name may point elsewhere by then.
+
+Tries that a paused target costs are not counted (see `breaker`), so time is a bound of its own: after a week, or a longer
+schedule's end, a callback is given up however few of its tries it has had.
 """
 
 from collections.abc import Sequence
@@ -35,6 +38,9 @@ LONGEST_HINT = timedelta(hours=10)
 #: No step is shorter or longer than these, whatever the schedule says.
 SHORTEST_STEP = timedelta(seconds=1)
 LONGEST_STEP = timedelta(days=7)
+
+#: How long a callback is tried at least, while its target is paused.
+LONGEST_LIFE = timedelta(days=7)
 
 TIMEOUT = "timeout"
 GONE = 410
@@ -70,6 +76,12 @@ def after_attempt(
     if attempt >= len(schedule):
         return GiveUp.EXHAUSTED
     return now + delay_of(schedule[attempt], failure, jitter)
+
+
+def is_too_old(begun: datetime, schedule: Sequence[timedelta], now: datetime) -> bool:
+    """Whether a callback that became due at `begun` has been tried for long enough, whatever its tries."""
+    planned = sum((min(step, LONGEST_STEP) for step in schedule), timedelta())
+    return now - begun > max(LONGEST_LIFE, planned * (1 + JITTER) + LONGEST_HINT)
 
 
 def delay_of(step: timedelta, failure: Failure, jitter: float) -> timedelta:

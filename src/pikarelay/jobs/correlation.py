@@ -17,8 +17,14 @@ Others are circumstantial: they say what the message is about, and several press
     TEXT         it mentions us and quotes the job's prompt
 
 A circumstantial tie counts only when exactly one job fits it, and nothing ties the message to a job that has ended.
-Otherwise the message is `AMBIGUOUS` or nobody's, for giving a caller somebody else's video is worse than giving none. `pikarelay.jobs.turns` sees to it that this does not come
-up: it never lets two presses run at once that only circumstances could tell apart.
+Otherwise the message is `AMBIGUOUS` or nobody's, for giving a caller somebody else's video is worse than giving none.
+`pikarelay.jobs.turns` sees to it that this hardly comes up: it never lets two presses run at once that only
+circumstances could tell apart.
+
+Ghosts (`pikarelay.jobs.deadlines`) fit like jobs that run, so that what was started for them goes to nobody else. But a
+ghost of which the bot has never said anything may be no more than a press that did not happen, and it does not stand in the
+way of one that did: it yields where Discord is not even known to have taken it and took the other, and for a
+result where the bot has announced the other.
 """
 
 import unicodedata
@@ -27,7 +33,7 @@ from enum import StrEnum
 
 import msgspec
 
-from pikarelay.jobs.job import Job
+from pikarelay.jobs.job import Job, PressPhase
 from pikarelay.jobs.messages import BotMessage, Kind
 from pikarelay.jobs.snowflakes import is_after
 
@@ -73,18 +79,33 @@ def related_messages(message: BotMessage) -> tuple[str, ...]:
 
 
 def match(
-    message: BotMessage, open_jobs: Sequence[Job], owners: Mapping[str, str], user_id: str
+    message: BotMessage,
+    open_jobs: Sequence[Job],
+    owners: Mapping[str, str],
+    user_id: str,
+    ghosts: Sequence[Job] = (),
 ) -> Match | Ambiguous | None:
     """
-    Find the job that a message seen by `user_id` is about.
+    Find the job, or the ghost, that a message seen by `user_id` is about.
 
     `open_jobs` are the channel's unfinished jobs whose press was sent; `owners` tells, for `related_messages`, whose they
     are, finished jobs included. None: the message is none of our business.
     """
     if (owner := owners.get(message.id)) is not None:
         return Match(owner, Link.OWNED)
-    mine = [job for job in open_jobs if job.press.user_id == user_id]
+    mine = [job for job in (*open_jobs, *ghosts) if job.press.user_id == user_id]
     return _identified(message, mine, owners) or _circumstantial(message, mine, owners, user_id)
+
+
+def suspects(message: BotMessage, found: Ambiguous, jobs: Iterable[Job]) -> list[Job]:
+    """
+    Return the jobs and ghosts that the bot may just have announced, and had not before.
+
+    From now on they have to be reckoned with as if it had.
+    """
+    if message.kind is not Kind.UPDATE:
+        return []
+    return [job for job in jobs if job.job_id in found.job_ids and job.press.is_unbound]
 
 
 def _identified(message: BotMessage, jobs: Sequence[Job], owners: Mapping[str, str]) -> Match | None:
@@ -115,22 +136,19 @@ def _circumstantial(
     if message.interacted_message_id is not None and message.interaction_user_id == user_id:
         pressed = [job for job in possible if _may_be_the_press(message, job)]
         if pressed:
-            return _only(pressed, Link.PRESSED)
+            return _only(message, pressed, Link.PRESSED)
     if message.interaction_id is not None:
         # It answers an interaction, and that is none of ours: somebody pressed or typed by hand.
         return None
     if message.referenced_message_id is not None:
         replied = [job for job in possible if job.press.parent_message_id == message.referenced_message_id]
         if replied:
-            return _only(replied, Link.PARENT)
+            return _only(message, replied, Link.PARENT)
     if any(related in owners for related in related_messages(message)):
         # It follows up on a job that has ended, and does not come to be another's by quoting the same prompt.
         return None
-    if user_id in message.mentions:
-        quoted = _most_quoted(message.content, possible)
-        if quoted:
-            return _only(quoted, Link.TEXT)
-    return None
+    quoted = _most_quoted(message.content, possible) if user_id in message.mentions else []
+    return _by_text(message, quoted, _told_before(message, jobs)) if quoted else None
 
 
 def _could_follow(message: BotMessage, job: Job) -> bool:
@@ -164,12 +182,13 @@ def _most_quoted(content: str, jobs: Iterable[Job]) -> list[Job]:
     Return the jobs that the content may quote the prompt of.
 
     The longest wins over those it contains, because a message about "a cat on a mat" also contains "cat", and not the
-    other way round. It does not win over others: a message about "dog" may contain "queued" in the bot's own words.
+    other way round. It does not win over others: a message about "dog" may contain "queued" in the bot's own words. For the
+    same reason it does not win where ghosts are, which may be about while their likes run.
     """
     said = normalise(content)
     quoted = [(text, job) for job in jobs if (text := normalise(job.text)) in said]
     longest = max((text for text, _ in quoted), key=len, default="")
-    if all(text in longest for text, _ in quoted):
+    if all(text in longest and not job.is_final for text, job in quoted):
         return [job for text, job in quoted if text == longest]
     return [job for _, job in quoted]
 
@@ -179,7 +198,42 @@ def normalise(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
 
 
-def _only(jobs: Sequence[Job], link: Link) -> Match | Ambiguous:
-    if len(jobs) == 1:
-        return Match(jobs[0].job_id, link)
-    return Ambiguous(tuple(job.job_id for job in jobs))
+def _told_before(message: BotMessage, jobs: Iterable[Job]) -> list[Job]:
+    """Return the running jobs that have heard they are queued, and of which this may be one more note."""
+    if message.kind is not Kind.UPDATE:
+        return []
+    said = normalise(message.content)
+    return [
+        job for job in jobs if not job.is_final and job.message_id is not None and normalise(job.text) in said
+    ]
+
+
+def _by_text(message: BotMessage, quoted: Sequence[Job], told: Sequence[Job]) -> Match | Ambiguous | None:
+    """A message that only ghosts fit may also be one more note about a running job."""
+    if not all(job.is_final for job in quoted):
+        return _only(message, quoted, Link.TEXT)
+    found = _only(message, [*told, *quoted], Link.TEXT)
+    is_note = isinstance(found, Match) and found.job_id in {job.job_id for job in told}
+    return None if is_note else found
+
+
+def _only(message: BotMessage, jobs: Sequence[Job], link: Link) -> Match | Ambiguous:
+    likely = _without_faint_ghosts(message, jobs)
+    if len(likely) == 1:
+        return Match(likely[0].job_id, link)
+    return Ambiguous(tuple(job.job_id for job in likely))
+
+
+def _without_faint_ghosts(message: BotMessage, jobs: Sequence[Job]) -> list[Job]:
+    """Leave out the ghosts of presses that may never have happened, where one fits that did."""
+    is_taken = any(not job.is_final and job.press.phase is not PressPhase.SENT for job in jobs)
+    is_announced = message.kind is Kind.RESULT and any(
+        not job.is_final and job.press.phase is PressPhase.BOUND for job in jobs
+    )
+
+    def is_faint(job: Job) -> bool:
+        if not job.is_final or not job.press.is_unbound:
+            return False
+        return is_announced or (is_taken and job.press.phase is PressPhase.SENT)
+
+    return [job for job in jobs if not is_faint(job)]

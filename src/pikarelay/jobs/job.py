@@ -48,13 +48,16 @@ class PressPhase(StrEnum):
     How far the press (or the command) has come. Moves forward only.
 
     `WAITING` has certainly not left this server, so it may be sent after a restart. From `SENT` on it may have
-    reached Discord and is never sent again, whatever happens.
+    reached Discord and is never sent again, whatever happens. After `SETTLED` and `REFUSED` nothing comes of it any
+    more: the bot has said its last word about it, or Discord refused it for certain.
     """
 
     WAITING = "waiting"
     SENT = "sent"
     ACCEPTED = "accepted"
     BOUND = "bound"
+    SETTLED = "settled"
+    REFUSED = "refused"
 
 
 class Button(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +133,11 @@ class Press(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it left this server and no message of the bot is tied to it yet."""
         return self.phase in {PressPhase.SENT, PressPhase.ACCEPTED}
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing comes of it any more."""
+        return self.phase in {PressPhase.SETTLED, PressPhase.REFUSED}
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One unit of work that a caller asked for."""
@@ -176,6 +184,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     #: Discord's own words about it, as text.
     error_details: str | None = None
+    #: True when Discord's 429 took the job back. Its caller was told that there is none, and nobody is shown one; it is
+    #: kept as failed only to recognise what comes of its press all the same.
+    is_withdrawn: bool = False
 
     @property
     def is_final(self) -> bool:

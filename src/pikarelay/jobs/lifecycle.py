@@ -11,8 +11,11 @@ Callers see six of the seven: `CREATED` is shown as `started`.
 Two kinds of events change a job. *Facts* add what was learnt of its press and leave the status alone. *Steps* move
 the status by the table below. Both are named for what happened in the world, not for what we do about it.
 
+What was started at Discord may outlive its job, and then must not be taken for another's. So an ended job still learns
+facts about its press, and those alone: nothing that callers are shown changes, not even `updated`.
+
 A step that the table does not know raises `IllegalTransition`, which is our bug. A late or repeated message is not
-impossible, it is normal: ask `is_final` first, and drop it.
+impossible, it is normal: ask `is_final` first.
 """
 
 from datetime import datetime
@@ -51,10 +54,18 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that callers are not shown (an ephemeral or loading acknowledgement) belongs to this job."""
+    """A message that callers are not shown (a hidden acknowledgement, or a late word) belongs to this job."""
+
+    weak: bool = False
 
 
-FACTS = (Sent, Accepted, Bound)
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """The bot has said its last word about the press of a job that had ended before."""
+
+    weak: bool = False
+
+
+FACTS = (Sent, Accepted, Bound, Settled)
 
 
 # Steps: these move the status.
@@ -95,13 +106,16 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     details: str | None = None
     #: The bot's message about it, when it said so itself.
     message: BotMessage | None = None
+    #: What this says of the press: `REFUSED` when Discord refused it for certain, `SETTLED` when the bot is known to do
+    #: nothing more about it. None when it may still come to something.
+    press: PressPhase | None = None
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     """The caller gave up. What Discord runs goes on, and nothing here claims otherwise."""
 
 
-Fact = Sent | Accepted | Bound
+Fact = Sent | Accepted | Bound | Settled
 Step = Announced | Progressed | Finished | Moderated | Failed | Cancelled
 Event = Fact | Step
 
@@ -129,10 +143,12 @@ def apply(job: Job, event: Event, now: datetime) -> Job:
     Return the job as it is after `event`.
 
     `updated` never goes back, also when the clock does. Raises `IllegalTransition` for a step that the table does
-    not know, and for any event on a final job.
+    not know, and for a press that leaves twice, or after its job has ended.
     """
     if job.is_final:
-        raise IllegalTransition(job.status, event)
+        if isinstance(event, Sent) or not isinstance(event, FACTS):
+            raise IllegalTransition(job.status, event)
+        return _learn(job, event, now)
     changed = _learn(job, event, now) if isinstance(event, FACTS) else _move(job, event)
     return msgspec.structs.replace(changed, updated=max(now, job.updated))
 
@@ -158,7 +174,10 @@ def _learn(job: Job, fact: Fact, now: datetime) -> Job:
             interaction_id=press.interaction_id or fact.interaction_id,
         )
     else:
-        press = msgspec.structs.replace(press, phase=PressPhase.BOUND)
+        phase = PressPhase.SETTLED if isinstance(fact, Settled) else PressPhase.BOUND
+        press = msgspec.structs.replace(
+            press, phase=_forward(press.phase, phase), weak=press.weak or fact.weak
+        )
     return msgspec.structs.replace(job, press=press)
 
 
@@ -175,14 +194,16 @@ def _show(job: Job, step: Step) -> Job:
         case Announced(message=message, weak=weak) | Progressed(message=message, weak=weak):
             return _with_message(job, message, weak=weak)
         case Finished(message=message, weak=weak):
-            return _with_message(
+            told = _with_message(
                 job, message, weak=weak, buttons=message.buttons, attachments=message.attachments
             )
+            return _at(told, PressPhase.SETTLED)
         case Moderated(message=message, weak=weak):
-            told = _with_message(job, message, weak=weak)
+            told = _at(_with_message(job, message, weak=weak), PressPhase.SETTLED)
             return msgspec.structs.replace(told, error=message.content or "Moderated")
-        case Failed(error=error, details=details, message=message):
+        case Failed(error=error, details=details, message=message, press=phase):
             told = job if message is None else _with_message(job, message, weak=False)
+            told = _at(told, phase or (job.press.phase if message is None else PressPhase.SETTLED))
             return msgspec.structs.replace(told, error=error, error_details=details)
         case Cancelled():
             return job
@@ -198,7 +219,7 @@ def _with_message(
 ) -> Job:
     press = msgspec.structs.replace(
         job.press,
-        phase=PressPhase.BOUND,
+        phase=_forward(job.press.phase, PressPhase.BOUND),
         weak=job.press.weak or weak,
         interaction_id=job.press.interaction_id or message.interaction_id,
     )
@@ -216,6 +237,11 @@ def _with_message(
         attachments=attachments,
         embeds=message.embeds,
     )
+
+
+def _at(job: Job, phase: PressPhase) -> Job:
+    press = msgspec.structs.replace(job.press, phase=_forward(job.press.phase, phase))
+    return msgspec.structs.replace(job, press=press)
 
 
 def _forward(now: PressPhase, then: PressPhase) -> PressPhase:

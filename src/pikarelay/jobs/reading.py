@@ -1,9 +1,28 @@
 """What a message of the bot does to the job it is about."""
 
 from pikarelay.jobs.job import Job, Status
-from pikarelay.jobs.lifecycle import Announced, Bound, Event, Failed, Finished, Moderated, Progressed
+from pikarelay.jobs.lifecycle import Announced, Bound, Event, Failed, Finished, Moderated, Progressed, Settled
 from pikarelay.jobs.messages import BotMessage, Kind
 from pikarelay.jobs.snowflakes import is_after
+
+#: What the bot says when it is done with a press.
+LAST_WORDS = frozenset({Kind.RESULT, Kind.MODERATED, Kind.FAILED})
+
+
+def is_last_word(message: BotMessage) -> bool:
+    """Whether nothing more is to come of the press that the message is about, or there is a file to lose."""
+    return message.kind in LAST_WORDS or bool(message.attachments)
+
+
+def late_event_of(job: Job, message: BotMessage, *, weak: bool, is_known: bool) -> Event | None:
+    """
+    Return what the message teaches of the press of a job that has ended; None when it teaches nothing.
+
+    `is_known` tells that the message was this job's before.
+    """
+    if message.kind in LAST_WORDS:
+        return None if is_known and job.press.is_over else Settled(weak=weak)
+    return None if is_known else Bound(weak=weak)
 
 
 def event_of(job: Job, message: BotMessage, *, weak: bool) -> Event | None:

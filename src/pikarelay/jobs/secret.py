@@ -1,7 +1,21 @@
-"""A Discord token as a value that cannot be printed by accident."""
+"""Secrets as values that cannot be printed by accident, and a second net: what looks like one in a text."""
+
+import re
 
 #: Shorter tokens would be given away by their first and last three characters.
 _SHORTEST_SHOWN = 16
+
+#: Discord's token form, our own tokens, signing secrets, whatever follows a Bearer, and a URL's user information.
+_LOOKS_SECRET = re.compile(
+    r"mfa\.[\w-]{20,}|[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}|pkr_[0-9A-Za-z]{20,}|whsec_[\w+/=-]{20,}"
+    r"|(?<=Bearer )[^\s\"']+|(?<=://)[^\s/@\"']+(?=@)"
+)
+_SCRUBBED = "…secured…"
+
+
+def scrub(text: str) -> str:
+    """Return the text without anything that looks like a secret."""
+    return _LOOKS_SECRET.sub(_SCRUBBED, text)
 
 
 class Secret:

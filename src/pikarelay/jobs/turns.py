@@ -10,30 +10,39 @@ Two rules keep every answer of the bot attributable, and both only make presses 
    is contained in the other. A job without a prompt thus runs alone.
 
 The first press of a kind thus runs alone, and from its result we learn whether the bot's others may run side by side.
+
+What is left at Discord of a job that failed or was cancelled (a ghost) counts for the second rule like a running job, once the
+bot has said anything about it. A ghost of which nothing was heard holds up its likes for the twenty seconds in which
+that usually comes, if Discord is known to have taken its press; else nobody.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from pikarelay.jobs.correlation import normalise
-from pikarelay.jobs.job import Job
+from pikarelay.jobs.job import Job, PressPhase
 
 #: After that long without a first message, the bot is slow rather than ambiguous, and the next press may go.
 UNBOUND_FOR_AT_MOST = timedelta(seconds=20)
 
 
 def next_press(
-    waiting: Sequence[Job], running: Sequence[Job], *, results_identify: Callable[[Job], bool], now: datetime
+    waiting: Sequence[Job],
+    running: Sequence[Job],
+    *,
+    results_identify: Callable[[Job], bool],
+    now: datetime,
+    ghosts: Sequence[Job] = (),
 ) -> Job | None:
     """
     Return the press that may leave now; None when all have to wait.
 
-    `waiting` are the channel's presses that have not been sent, in their order; `running` its unfinished jobs that have.
-    `results_identify` tells of a waiting job whether its bot's results name their press.
+    `waiting` are the channel's presses that have not been sent, in their order; `running` its unfinished jobs that have;
+    `ghosts` its ended ones of which the bot may still say something. `results_identify` tells of a waiting job whether its bot's results name their press.
     """
     if any(job.press.is_unbound and not _is_slow(job, now) for job in running):
         return None
-    ahead = [normalise(job.text) for job in running]
+    ahead = [normalise(job.text) for job in (*running, *(g for g in ghosts if _is_in_the_way(g, now)))]
     for job in waiting:
         text = normalise(job.text)
         if results_identify(job) or not any(_are_alike(text, other) for other in ahead):
@@ -50,6 +59,12 @@ def look_again(running: Sequence[Job], now: datetime) -> timedelta | None:
     ]
     waits = [end - now for end in ends if end > now]
     return max(waits, default=None)
+
+
+def _is_in_the_way(ghost: Job, now: datetime) -> bool:
+    """Whether the bot's next words may well be about this ghost."""
+    phase = ghost.press.phase
+    return phase is PressPhase.BOUND or (phase is PressPhase.ACCEPTED and not _is_slow(ghost, now))
 
 
 def _are_alike(text: str, other: str) -> bool:

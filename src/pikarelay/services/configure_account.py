@@ -3,15 +3,17 @@
 from pikarelay.errors import ConfigurationNotFound, InvalidValue
 from pikarelay.jobs.job import Account, Caller
 from pikarelay.jobs.requests import AccountRequest
-from pikarelay.services.ports import Clock, Store
+from pikarelay.services.ports import AccountsWatcher, Clock, Store
 
 
 class AccountOffice:
     """Accounts, each the Discord set-up of one channel."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, watcher: AccountsWatcher | None = None) -> None:
+        """`watcher` None: no server in this process; a server elsewhere notices by itself."""
         self._store = store
         self._clock = clock
+        self._watcher = watcher
 
     async def configure(self, caller: Caller, request: AccountRequest) -> None:
         """
@@ -30,6 +32,7 @@ class AccountOffice:
             updated=self._clock.now(),
         )
         await self._store.put_account(account)
+        await self._tell()
 
     async def read(self, caller: Caller, channel: str) -> Account:
         """Raises `ConfigurationNotFound`."""
@@ -45,7 +48,12 @@ class AccountOffice:
             raise ConfigurationNotFound
         return accounts
 
+    async def _tell(self) -> None:
+        if self._watcher is not None:
+            await self._watcher.accounts_changed()
+
     async def remove(self, caller: Caller, channel: str) -> None:
         """Raises `ConfigurationNotFound`."""
         if not await self._store.delete_account(caller.caller_id, channel):
             raise ConfigurationNotFound
+        await self._tell()

@@ -1,15 +1,18 @@
 """Tell a caller's server how its job ended: one try of one callback, and what follows from it."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
-from pikarelay.jobs.backoff import Failure, GiveUp, after_attempt
+from pikarelay.jobs.backoff import Failure, GiveUp, after_attempt, is_too_old
+from pikarelay.jobs.breaker import Health, after_exhaustion, after_failure, after_success
+from pikarelay.jobs.callbacks import (
+    CallbackAttempt,
+)
 from pikarelay.services.board import Board
 from pikarelay.services.ports import (
     Callback,
-    CallbackAttempt,
     CallbackOutcome,
     CallbackSender,
     Clock,
@@ -45,8 +48,9 @@ class CallbackDelivery:
         # A receiver that hears of a job before the POST has told its id would take the older answer for the newer one.
         await self._board.answered(callback.job_id)
         started = self._clock.now()
-        delivery = await self._sender.send(callback)
-        outcome = self._outcome(callback, delivery)
+        secrets = await self._store.callback_secrets(callback.caller_id, started)
+        delivery = await self._sender.send(callback, [kept.secret for kept in secrets])
+        now, jitter = self._clock.now(), self._draw()
         attempt = CallbackAttempt(
             callback_id=callback.callback_id,
             attempt=callback.attempt,
@@ -55,22 +59,45 @@ class CallbackDelivery:
             status=delivery.status,
             error=delivery.error,
             address=delivery.address,
+            trigger=callback.trigger,
+            answer=delivery.answer,
         )
-        await self._store.finish_callback(attempt, outcome)
+        outcome = await self._store.finish_callback(
+            attempt, lambda health: outcome_of(callback, delivery, health, self._schedule, jitter, now)
+        )
         _log.info(
             "callback.attempted",
             job_id=callback.job_id,
             callback_id=callback.callback_id,
             attempt=callback.attempt,
+            trigger=callback.trigger.value,
             error=delivery.error,
-            given_up=outcome.given_up,
+            given_up=outcome is not None and outcome.given_up,
         )
 
-    def _outcome(self, callback: Callback, delivery: Delivery) -> CallbackOutcome:
-        if delivery.error is None:
-            return CallbackOutcome(delivered=True)
+
+def outcome_of(
+    callback: Callback,
+    delivery: Delivery,
+    health: Health,
+    schedule: Sequence[timedelta],
+    jitter: float,
+    now: datetime,
+) -> CallbackOutcome:
+    """Say what follows from a try, for its callback and for its target, which stood as `health` says. Pure."""
+    if delivery.error is None:
+        return CallbackOutcome(delivered=True, health=after_success(health))
+    after = after_failure(health, status=delivery.status, error=delivery.error, now=now)
+    # A paused target costs no tries: the next one is due when the pause is over, whoever's it is.
+    is_counted = not (health.is_tripped and after.is_tripped)
+    verdict: datetime | GiveUp = now
+    if is_counted:
         failure = Failure(status=delivery.status, error=delivery.error, retry_after=delivery.retry_after)
-        verdict = after_attempt(callback.attempt, failure, self._schedule, self._draw(), self._clock.now())
-        if isinstance(verdict, GiveUp):
-            return CallbackOutcome(given_up=True)
-        return CallbackOutcome(retry_at=verdict)
+        verdict = after_attempt(callback.tries + 1, failure, schedule, jitter, now)
+    if is_too_old(callback.begun or callback.created, schedule, now):
+        verdict = GiveUp.EXHAUSTED
+    if verdict is GiveUp.EXHAUSTED:
+        after = after_exhaustion(after, now)
+    if isinstance(verdict, GiveUp) or after.disabled is not None:
+        return CallbackOutcome(given_up=True, is_counted=is_counted, health=after)
+    return CallbackOutcome(retry_at=verdict, is_counted=is_counted, health=after)

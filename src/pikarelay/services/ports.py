@@ -8,10 +8,19 @@ nothing was written.
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
+from pikarelay.jobs.breaker import Health
+from pikarelay.jobs.callbacks import (
+    CallbackAttempt,
+    CallbackFilter,
+    CallbackRecord,
+    Target,
+    Trigger,
+)
 from pikarelay.jobs.job import Account, Caller, Job, Upload
 from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.requests import RequestKey
@@ -52,6 +61,8 @@ class CallbackDraft(msgspec.Struct, frozen=True, kw_only=True):
 
     callback_id: str
     job_id: str
+    #: The origin of `url`; its callbacks are tried one after the other.
+    target: str
     url: str
     body: bytes
 
@@ -67,6 +78,14 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     #: When it first became due.
     created: datetime
+    caller_id: str = ""
+    #: How many tries of its schedule are used up, this one not counted. Starts anew with a replay.
+    tries: int = 0
+    #: When the schedule began: as it became due, or was last replayed. None stands for `created`.
+    begun: datetime | None = None
+    trigger: Trigger = Trigger.SCHEDULE
+    #: Whether the last try of its target failed, as it was claimed.
+    target_is_failing: bool = False
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +96,41 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     callback: CallbackDraft | None = None
     #: A message of the bot that belongs to this job from now on. A message belongs to one job only, for ever.
     message_id: str | None = None
+    #: True when a person says so of a message that was kept as an orphan: it is none any more, whoever had it.
+    adopts: bool = False
+    #: A message to keep for a person to look at.
+    orphan: "Orphan | None" = None
+
+
+class OrphanReason(StrEnum):
+    """Why a message of the bot was given to no caller."""
+
+    #: It is about one of several jobs, and nothing says about which.
+    AMBIGUOUS = "ambiguous"
+    #: It is about a job that had ended before.
+    LATE = "late"
+
+
+class Orphan(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the bot that brought something, and that no caller was shown."""
+
+    message: BotMessage
+    #: The Discord user who saw it.
+    user_id: str
+    seen: datetime
+    reason: OrphanReason
+    #: The jobs that it may be about; one when it came late.
+    candidates: tuple[str, ...]
+
+
+class KeptSession(msgspec.Struct, frozen=True, kw_only=True):
+    """All it takes to go on with a token's Gateway session, also in another process."""
+
+    user_id: str
+    session_id: str
+    #: Of the last dispatch that was taken in.
+    sequence: int
+    resume_url: str
 
 
 class Sightings(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +140,8 @@ class Sightings(msgspec.Struct, frozen=True, kw_only=True):
     open_jobs: tuple[Job, ...]
     #: Message id to job id, of those asked for that belong to a job, finished ones included.
     owners: Mapping[str, str]
+    #: Failed, cancelled and withdrawn jobs of the channel whose press may still come to something, oldest press first.
+    ghosts: tuple[Job, ...] = ()
 
 
 class KeyedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +163,7 @@ class ApiToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallbackOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one try, and what follows from it. Exactly one of the three is set."""
+    """The result of one try, and what follows from it. Exactly one of the first three is set."""
 
     #: True when the receiver took it.
     delivered: bool = False
@@ -115,21 +171,26 @@ class CallbackOutcome(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime | None = None
     #: True when there will be no other try.
     given_up: bool = False
+    #: Whether it used up a try of the schedule.
+    is_counted: bool = True
+    #: What the try says of the target.
+    health: Health = Health()
 
 
-class CallbackAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a callback's log."""
+#: What follows from a try, once it is known how the target stands. Must be pure.
+DecideOutcome = Callable[[Health], CallbackOutcome]
 
-    callback_id: str
-    attempt: int
-    started: datetime
-    duration_ms: int
-    #: The receiver's HTTP status, when it gave one.
-    status: int | None = None
-    #: One word on what went wrong: dns, blocked, connect, tls, timeout, protocol, http_<status>. None on success.
-    error: str | None = None
-    #: The IP address that was dialled, when it came that far.
-    address: str | None = None
+
+class CallbackSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller's callbacks are signed with."""
+
+    secret_id: str
+    caller_id: str
+    #: `whsec_` and base64.
+    secret: Secret
+    created: datetime
+    #: When it stops being used. None for the newest.
+    expires: datetime | None = None
 
 
 class Store(Protocol):
@@ -200,17 +261,42 @@ class Store(Protocol):
         """
         ...
 
-    async def withdraw(self, job_id: str) -> None:
-        """Delete a job that Discord never accepted. A no-op on any other."""
+    async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
+        """
+        Let there be no job, where Discord never accepted it. A no-op on any other.
+
+        When its press has left this server (`was_sent`; its phase only says that it was about to), a failed job remains that
+        `change`, `job_by_nonce` and `sightings` know, and nobody else.
+        """
         ...
 
-    async def sightings(self, channel: str, message_ids: Sequence[str]) -> Sightings: ...
+    async def sightings(
+        self, channel: str, message_ids: Sequence[str], *, ghosts_since: datetime | None = None
+    ) -> Sightings:
+        """Return what a message could be about. Ghosts are those sent after `ghosts_since`; None: nobody asks."""
+        ...
 
     async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
         """Return the job of the request for which the caller has used this key, at `since` or later."""
         ...
 
     async def job_by_nonce(self, nonce: str) -> Job | None: ...
+
+    async def keep_orphan(self, orphan: Orphan) -> None:
+        """Keep it, unless its message is kept already."""
+        ...
+
+    async def orphan(self, message_id: str) -> Orphan | None: ...
+
+    async def orphans(self, channel: str | None = None) -> tuple[Orphan, ...]:
+        """Return one channel's orphans, or all, oldest message first."""
+        ...
+
+    async def keep_sessions(self, sessions: Mapping[bytes, KeptSession]) -> None:
+        """Keep these sessions, by the SHA-256 of their token, and forget all others."""
+        ...
+
+    async def kept_sessions(self) -> dict[bytes, KeptSession]: ...
 
     async def unfinished(self) -> tuple[Job, ...]:
         """Return every unfinished job of every caller, oldest first."""
@@ -220,26 +306,81 @@ class Store(Protocol):
         """Return the jobs of all callers that were made last, newest first."""
         ...
 
-    async def claim_callbacks(self, now: datetime, lease: timedelta, limit: int) -> tuple[Callback, ...]:
+    async def claim_callbacks(
+        self, now: datetime, lease: timedelta, fresh: int, failing: int
+    ) -> tuple[Callback, ...]:
         """
-        Take up to `limit` due callbacks, oldest first. Each claim counts as a try.
+        Take the oldest due callback of each of up to `fresh` targets that do well or are new, and of up to `failing`
+        whose last try failed. Oldest first.
 
-        A claim whose outcome is not recorded within `lease` is due again, so a killed process loses none.
+        A claim holds its target, so that there is one try of it at a time. A claim whose outcome is not recorded within
+        `lease` is due again, so a killed process loses none.
         """
         ...
 
-    async def finish_callback(self, attempt: CallbackAttempt, outcome: CallbackOutcome) -> None: ...
+    async def finish_callback(
+        self, attempt: CallbackAttempt, decide: DecideOutcome
+    ) -> CallbackOutcome | None:
+        """
+        Log the try, and let `decide` say what follows from it, for the callback and for its target.
+
+        When the target is disabled by it, all that waits for it is dead. `next_try` of the attempt is written as decided.
+        None when the callback is gone, or another try has been claimed since: then nothing is decided.
+        """
+        ...
 
     async def next_callback(self) -> datetime | None:
-        """Return when the next callback is due. None when none is waiting."""
+        """Return when the next callback can be tried. None when none is waiting."""
         ...
 
     async def attempts(self, job_id: str) -> tuple[CallbackAttempt, ...]:
         """Return the log of a job's callback, oldest try first."""
         ...
 
+    async def callback(self, job_id: str) -> CallbackRecord | None: ...
+
+    async def undelivered(self, which: CallbackFilter, limit: int) -> tuple[CallbackRecord, ...]:
+        """Return callbacks that wait or are dead, newest first."""
+        ...
+
+    async def replay_callback(self, job_id: str, now: datetime) -> bool:
+        """
+        Make a job's callback due now, whatever became of it, with a fresh schedule.
+
+        False when there is none, or the operator has switched its target off. Its target gets another chance if it was disabled by failures.
+        """
+        ...
+
+    async def replay_dead(self, which: CallbackFilter, now: datetime, limit: int) -> tuple[str, ...]:
+        """Do so with up to `limit` dead callbacks, oldest first. Returns their jobs."""
+        ...
+
+    async def targets(self, limit: int, target: str | None = None) -> tuple[Target, ...]:
+        """Return the targets, failing ones first, or the one."""
+        ...
+
+    async def put_health(self, target: str, health: Health) -> bool:
+        """
+        Set how a target stands. False when there is no such target.
+
+        Disabled, all that waits for it is dead; else it is due when the first of its callbacks is.
+        """
+        ...
+
+    async def rotate_callback_secret(self, secret: CallbackSecret, old_until: datetime) -> None:
+        """Add a secret. Those that the caller had and that have no end yet end at `old_until`."""
+        ...
+
+    async def remove_callback_secrets(self, caller_id: str) -> int:
+        """Forget all of the caller's. Returns how many."""
+        ...
+
+    async def callback_secrets(self, caller_id: str, now: datetime) -> tuple[CallbackSecret, ...]:
+        """Return the caller's secrets that are in use, newest first."""
+        ...
+
     async def prune(self, before: datetime) -> int:
-        """Delete final jobs last changed before then, with all that hangs on them. Returns how many."""
+        """Delete final jobs last changed before then, with all that hangs on them, and old orphans. Returns how many jobs."""
         ...
 
     async def prune_keys(self, before: datetime) -> int:
@@ -372,8 +513,36 @@ class Discord(Protocol):
         """Return the channel's messages with ids greater than `after`, oldest first."""
         ...
 
+    def release(self, token: Secret) -> None:
+        """Use an account again that Discord had refused, because a person has taken care of it."""
+        ...
+
+    async def forget(self, token: Secret) -> None:
+        """Close an account's session and forget all about it. A no-op for a token nobody asked for."""
+        ...
+
     def server_time(self) -> datetime:
         """Return Discord's time, estimated from its answers; our own clock before the first one."""
+        ...
+
+
+class Sessions(Protocol):
+    """The Gateway sessions of all accounts, as they outlive a process."""
+
+    def sessions(self) -> Mapping[bytes, KeptSession]:
+        """Return what each session can be gone on with, under the SHA-256 of its token. Also after a stop."""
+        ...
+
+    def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
+        """Go on with these sessions where their tokens are asked for. Call it before that."""
+        ...
+
+
+class AccountsWatcher(Protocol):
+    """Who has to know that the accounts have changed."""
+
+    async def accounts_changed(self) -> None:
+        """Open the sessions of new accounts, and close those that nobody needs any more."""
         ...
 
 
@@ -391,11 +560,25 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     retry_after: timedelta | None = None
     address: str | None = None
     duration: timedelta
+    #: As in `CallbackAttempt.answer`.
+    answer: str | None = None
 
 
 class CallbackSender(Protocol):
     """The only way out to callers' servers."""
 
-    async def send(self, callback: Callback) -> Delivery:
-        """POST the stored bytes once. Never raises for anything that the receiver or the network does."""
+    async def send(self, callback: Callback, secrets: Sequence[Secret] = ()) -> Delivery:
+        """
+        POST the stored bytes once, signed with each of the secrets.
+
+        Never raises for anything that the receiver or the network does.
+        """
+        ...
+
+
+class TargetGuard(Protocol):
+    """What keeps callbacks from going where they must not."""
+
+    async def refusal(self, url: str) -> str | None:
+        """Return in a sentence why nothing may be sent there now; None when it may. Dials nothing."""
         ...

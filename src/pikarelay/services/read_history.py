@@ -5,49 +5,85 @@ After a gap in the stream, or when a job is late, the history says what happened
 fewer ties hold in it; what it brings goes the same way as what the Gateway brings, and is as harmless twice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
 
 import structlog
 
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import Job
+from pikarelay.jobs.messages import BotMessage
+from pikarelay.jobs.secret import Secret
 from pikarelay.services.observe_message import SightingObserver
-from pikarelay.services.ports import Discord, Identity
+from pikarelay.services.ports import Clock, Discord, Identity, Store
 
 _log = structlog.get_logger(__name__)
+
+#: So many tokens are tried for one channel before it is left for the next time.
+_MOST_TOKENS = 3
 
 
 class HistoryReader:
     """Feeds histories to the observer."""
 
-    def __init__(self, discord: Discord, observer: SightingObserver) -> None:
+    def __init__(self, store: Store, discord: Discord, observer: SightingObserver, clock: Clock) -> None:
+        self._store = store
         self._discord = discord
         self._observer = observer
+        self._clock = clock
+        self._read: dict[str, datetime] = {}
+
+    @property
+    def last_read(self) -> Mapping[str, datetime]:
+        """When each channel was last read, or was tried to be."""
+        return MappingProxyType(self._read)
+
+    def forget(self, channels: Iterable[str]) -> None:
+        """Forget when these channels were read: nobody asks any more."""
+        for channel in channels:
+            self._read.pop(channel, None)
 
     async def catch_up(self, jobs: Iterable[Job]) -> None:
         """
-        Read the channels of these jobs from their oldest open press on.
+        Read the channels of these jobs, each once, from its oldest open press on.
 
-        What cannot be read now (Discord is out of reach, the account is not usable) is left for the next time.
+        What cannot be read now (Discord is out of reach, no account is usable) is left for the next time.
         """
-        oldest: dict[tuple[str, str], Job] = {}
+        channels: dict[str, list[Job]] = {}
         for job in jobs:
-            if job.press.floor_id is None or job.press.user_id is None:
-                continue
-            seat = (job.press.user_id, job.channel)
-            if seat not in oldest or int(job.press.floor_id) < int(oldest[seat].press.floor_id or 0):
-                oldest[seat] = job
-        for job in oldest.values():
-            await self._catch_up_channel(job)
+            if job.press.floor_id is not None and job.press.user_id is not None:
+                channels.setdefault(job.channel, []).append(job)
+        for channel, its in channels.items():
+            await self._catch_up_channel(channel, its)
 
-    async def _catch_up_channel(self, job: Job) -> None:
-        try:
-            messages = await self._discord.read_history(
-                job.discord_token, job.channel, job.press.floor_id or "0"
-            )
-        except (AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable) as trouble:
-            _log.warning("history.unread", channel=job.channel, reason=str(trouble))
-            return
-        identity = Identity(user_id=job.press.user_id or "")
+    async def _catch_up_channel(self, channel: str, jobs: Sequence[Job]) -> None:
+        self._read[channel] = self._clock.now()
+        messages = await self._messages(channel, jobs)
+        users = sorted({job.press.user_id or "" for job in jobs})
         for message in messages:
-            await self._observer.observe_message(identity, message)
+            for user_id in users:
+                await self._observer.observe_message(Identity(user_id=user_id), message)
+
+    async def _messages(self, channel: str, jobs: Sequence[Job]) -> tuple[BotMessage, ...]:
+        floor = min((job.press.floor_id or "0" for job in jobs), key=int)
+        for token in (await self._tokens(channel, jobs))[:_MOST_TOKENS]:
+            try:
+                return await self._discord.read_history(token, channel, floor)
+            except (AccountUnusable, DiscordRefused) as trouble:
+                # Another token may do.
+                _log.warning("history.unread", channel=channel, reason=str(trouble))
+            except (DiscordRateLimited, DiscordUnavailable) as trouble:
+                _log.warning("history.unread", channel=channel, reason=str(trouble))
+                break
+        return ()
+
+    async def _tokens(self, channel: str, jobs: Sequence[Job]) -> list[Secret]:
+        """Return the tokens that may read the channel: its accounts' first, for they are cared for; then the newest jobs'."""
+        callers = {job.caller_id for job in jobs}
+        accounts = [
+            a for a in await self._store.accounts() if a.channel == channel and a.caller_id in callers
+        ]
+        newest = sorted(jobs, key=lambda job: job.created, reverse=True)
+        tokens = [a.discord_token for a in accounts] + [job.discord_token for job in newest]
+        return list(dict.fromkeys(tokens))

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from pikarelay.contract.bodies import encode, job_body
+from pikarelay.contract.urls import origin_of
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.lifecycle import Event, apply
 from pikarelay.services.board import Board
-from pikarelay.services.ports import CallbackDraft, Change, Clock, Ids, Store
+from pikarelay.services.ports import CallbackDraft, Change, Clock, Ids, Orphan, Store
 
 
 class EventRecorder:
@@ -28,12 +29,18 @@ class EventRecorder:
         return await self.decide(job_id, lambda job: None if job.is_final else event, message_id=message_id)
 
     async def decide(
-        self, job_id: str, event_of: Callable[[Job], Event | None], *, message_id: str | None = None
+        self,
+        job_id: str,
+        event_of: Callable[[Job], Event | None],
+        *,
+        message_id: str | None = None,
+        orphan: Orphan | None = None,
+        adopts: bool = False,
     ) -> Job | None:
         """
         Apply the event that `event_of` reads from the job; `message_id` becomes the job's own.
 
-        None when there is no such job or `event_of` says so. `event_of` must be pure. Raises `MessageTaken` when the
+        With it, `orphan` is kept, or (`adopts`) the message that was one is none any more. None when there is no such job or `event_of` says so. `event_of` must be pure. Raises `MessageTaken` when the
         message is another job's.
         """
         now, callback_id = self._clock.now(), self._ids.callback_id()
@@ -43,7 +50,9 @@ class EventRecorder:
             if event is None:
                 return None
             changed = apply(job, event, now)
-            return Change(job=changed, callback=_callback(changed, callback_id), message_id=message_id)
+            # An ended job has called back about its end, and nothing that it learns later is worth another call.
+            callback = None if job.is_final else _callback(changed, callback_id)
+            return Change(job=changed, callback=callback, message_id=message_id, orphan=orphan, adopts=adopts)
 
         job = await self._store.change(job_id, change)
         if job is not None:
@@ -55,4 +64,10 @@ def _callback(job: Job, callback_id: str) -> CallbackDraft | None:
     if not job.callback_is_due or job.reply_url is None:
         return None
     body = encode(job_body(job))
-    return CallbackDraft(callback_id=callback_id, job_id=job.job_id, url=job.reply_url, body=body)
+    return CallbackDraft(
+        callback_id=callback_id,
+        job_id=job.job_id,
+        target=origin_of(job.reply_url),
+        url=job.reply_url,
+        body=body,
+    )

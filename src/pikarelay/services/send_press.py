@@ -161,7 +161,8 @@ class PressSender:
 
     async def _accept(self, job: Job) -> Job | None:
         def accepted(now: Job) -> Accepted | None:
-            return Accepted() if now.press.phase is PressPhase.SENT and not now.is_final else None
+            # Also when it was cancelled meanwhile: then something is to come for which there is no job.
+            return Accepted() if now.press.phase is PressPhase.SENT else None
 
         return await self._recorder.decide(job.job_id, accepted) or await self._store.job(job.job_id)
 
@@ -170,11 +171,12 @@ class PressSender:
         _log.warning("press.rate_limited", job_id=job.job_id, retry_after=refusal.retry_after)
         waiting = self._board.claim_refusal(job.job_id)
         if waiting is None:
-            failed = Failed(error=refusal.message, details=refusal.details)
+            phase = None if refusal.was_sent else PressPhase.REFUSED
+            failed = Failed(error=refusal.message, details=refusal.details, press=phase)
             return await self._recorder.decide(job.job_id, lambda now: None if _is_settled(now) else failed)
         kept = None
         try:
-            await self._store.withdraw(job.job_id)
+            await self._store.withdraw(job.job_id, was_sent=refusal.was_sent)
             # Still there: a message of the bot proved the 429 wrong before we could act on it.
             kept = await self._store.job(job.job_id)
         finally:
@@ -189,9 +191,10 @@ class PressSender:
     ) -> Job | None:
         _log.warning("press.refused", job_id=job.job_id, status=status, reason=reason)
         if status is None:
-            failed = Failed(error=reason or "Discord /interactions failed", details=details or None)
+            error, said = reason or "Discord /interactions failed", details or None
         else:
-            failed = Failed(error=_failure(status), details=details or reason)
+            error, said = _failure(status), details or reason
+        failed = Failed(error=error, details=said, press=PressPhase.REFUSED)
         return await self._recorder.record(job.job_id, failed)
 
     async def _doubt(self, job: Job, trouble: DiscordUnavailable) -> Job | None:
@@ -202,7 +205,9 @@ class PressSender:
             return None
         if not trouble.may_have_happened or stored.press.phase is PressPhase.WAITING:
             failed = Failed(
-                error="Discord /interactions could not be reached", details=trouble.details or str(trouble)
+                error="Discord /interactions could not be reached",
+                details=trouble.details or str(trouble),
+                press=PressPhase.REFUSED,
             )
             return await self._recorder.record(job.job_id, failed)
         if trouble.status is None:
@@ -225,7 +230,7 @@ class PressSender:
 
 def _is_settled(job: Job) -> bool:
     """Whether no answer of Discord's to the press changes anything any more."""
-    return job.is_final or job.press.phase is PressPhase.BOUND
+    return job.is_final or job.press.phase not in {PressPhase.WAITING, PressPhase.SENT, PressPhase.ACCEPTED}
 
 
 def _left_a_trace(job: Job) -> bool:

@@ -16,6 +16,9 @@ from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.board import Board
 from pikarelay.services.ports import Clock, Store
 
+#: Where a press stands that Discord has not taken, as far as anybody knows.
+_NOT_ACCEPTED = frozenset({PressPhase.WAITING, PressPhase.SENT, PressPhase.REFUSED})
+
 
 class PressQueue(Protocol):
     """Where admitted jobs wait for their press."""
@@ -76,4 +79,4 @@ def _is_answerable(job: Job) -> bool:
 
 
 def _was_not_accepted(job: Job) -> bool:
-    return job.status is Status.FAILED and job.press.phase in {PressPhase.WAITING, PressPhase.SENT}
+    return job.status is Status.FAILED and job.press.phase in _NOT_ACCEPTED

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.dialects import sqlite
 
 from pikarelay.store.statements import STATEMENTS, Insert, Statement
 
@@ -29,6 +28,10 @@ def for_sqlite() -> Mapping[str, Sql]:
 
 def for_postgresql() -> Mapping[str, Sql]:
     """Compile with numbered parameters, as asyncpg takes them."""
+    # Here, for it takes two MiB that a server on SQLite has no use for.
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+
     dialect: sa.Dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
     return _compile_all(dialect, postgresql.insert)
 

@@ -5,16 +5,23 @@ A file under way has no name (`O_TMPFILE`), so a process that dies leaves nothin
 do that, it has a name that `sweep` removes at the next start. A finished file gets a random name, which is all that
 is kept of it elsewhere; the caller's own name is never used for anything. Every operation that may wait for a disk runs
 in a thread.
+
+All files together, those under way included, have a quota. What would exceed it is refused as if the disk were full,
+and the next clean-up makes room.
 """
 
 import asyncio
+import hashlib
 import os
 import re
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
+
+import structlog
 
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.images import ImageProbe
@@ -30,17 +37,53 @@ _PIECE = 64 * 1024
 
 _Argument = TypeVar("_Argument")
 
+_log = structlog.get_logger("pikarelay.store")
+
+
+class Quota:
+    """How many bytes may be on the disk, and how many are. Any thread may ask."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        #: None means: no limit.
+        self._limit = limit
+        self._used = 0
+        self._lock = threading.Lock()
+
+    @property
+    def used(self) -> int:
+        return self._used
+
+    def take(self, size: int) -> None:
+        """Count bytes that are about to be written. Raises `Unavailable`, and counts nothing, when they are too many."""
+        with self._lock:
+            if self._limit is not None and self._used + size > self._limit:
+                _log.warning("uploads.quota_exceeded", limit=self._limit, used=self._used)
+                raise Unavailable
+            self._used += size
+
+    def give(self, size: int) -> None:
+        """Count bytes that are gone."""
+        with self._lock:
+            self._used -= size
+
+    def start_with(self, size: int) -> None:
+        """Count what is there already, which may be more than is allowed by now."""
+        with self._lock:
+            self._used = size
+
 
 class UploadFolder:
-    """The folder. Makes sinks for what comes in, and opens what is there."""
+    """The folder. Makes sinks for what comes in, and opens what is there. `quota` is in bytes; None sets none."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quota: int | None = None) -> None:
         self._folder = folder
+        self._quota = Quota(quota)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._quota.start_with(sum(entry.stat().st_size for entry in self._stored()))
 
     def open_sink(self, declared_type: str | None) -> "FileSink":
         """Return a sink for one file. Nothing is on the disk before its first byte."""
-        return FileSink(self._folder, declared_type)
+        return FileSink(self._folder, declared_type, self._quota)
 
     def open(self, upload: Upload) -> FileToUpload:
         """Return a stored file, under a name that says only its type. Raises FileNotFoundError when it is gone."""
@@ -56,11 +99,30 @@ class UploadFolder:
 
     def keys(self) -> frozenset[str]:
         """Return the keys of all stored files."""
-        return frozenset(entry.name for entry in self._folder.iterdir() if _KEY.fullmatch(entry.name))
+        return frozenset(entry.name for entry in self._stored())
 
-    def remove(self, key: str) -> None:
-        """Delete a stored file; a no-op when it is gone."""
-        self._path(key).unlink(missing_ok=True)
+    async def finished_before(self, moment: datetime) -> tuple[str, ...]:
+        """Return the keys of files that were finished before then."""
+        return await asyncio.to_thread(self._finished_before, moment.timestamp())
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        """Delete stored files; one that is gone already is no error. Raises FileNotFoundError for what is no key."""
+        await asyncio.to_thread(self._remove, [self._path(key) for key in keys])
+
+    def _finished_before(self, moment: float) -> tuple[str, ...]:
+        return tuple(sorted(entry.name for entry in self._stored() if entry.stat().st_mtime < moment))
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            try:
+                size = path.stat().st_size
+                path.unlink()
+            except FileNotFoundError:
+                continue
+            self._quota.give(size)
+
+    def _stored(self) -> Iterable[Path]:
+        return (entry for entry in self._folder.iterdir() if _KEY.fullmatch(entry.name))
 
     def sweep(self) -> int:
         """Delete what a killed process left unfinished. Returns how many files. Call it before serving."""
@@ -79,11 +141,13 @@ class UploadFolder:
 class FileSink:
     """One file under way: an `UploadSink`. Raises `Unavailable` when the disk will not take it."""
 
-    def __init__(self, folder: Path, declared_type: str | None) -> None:
+    def __init__(self, folder: Path, declared_type: str | None, quota: Quota) -> None:
         self._folder = folder
+        self._quota = quota
         self._declared = (declared_type or "").lower()
         self._probe = ImageProbe()
         self._size = 0
+        self._digest = hashlib.sha256()
         #: Held by whichever thread works on the file: a cancelled request may discard what a thread still writes.
         self._lock = threading.Lock()
         self._descriptor: int | None = None
@@ -93,6 +157,7 @@ class FileSink:
 
     async def write(self, data: bytes) -> None:
         self._probe.feed(data)
+        self._quota.take(len(data))
         self._size += len(data)
         await self._in_thread(self._write, data)
 
@@ -101,7 +166,7 @@ class FileSink:
         key = f"{secrets.token_hex(16)}.{_EXTENSIONS[facts.media_type]}"
         await self._in_thread(self._publish, key)
         shown = self._declared if _DECLARED.fullmatch(self._declared) else facts.media_type
-        return Upload(size=self._size, type=shown, key=key)
+        return Upload(size=self._size, type=shown, key=key, digest=self._digest.hexdigest())
 
     async def discard(self) -> None:
         await asyncio.to_thread(self._remove)
@@ -118,6 +183,7 @@ class FileSink:
                 return
             if self._descriptor is None:
                 self._descriptor = self._open()
+            self._digest.update(data)
             left = memoryview(data)
             while left:
                 left = left[os.write(self._descriptor, left) :]
@@ -153,7 +219,9 @@ class FileSink:
 
     def _remove(self) -> None:
         with self._lock:
-            self._is_over = True
+            if not self._is_over:
+                self._is_over = True
+                self._quota.give(self._size)
             if self._descriptor is not None:
                 os.close(self._descriptor)
                 self._descriptor = None

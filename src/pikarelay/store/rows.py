@@ -11,6 +11,15 @@ from typing import Any
 
 import msgspec
 
+from pikarelay.jobs.breaker import Health
+from pikarelay.jobs.callbacks import (
+    CallbackAttempt,
+    CallbackFilter,
+    CallbackRecord,
+    CallbackState,
+    Target,
+    Trigger,
+)
 from pikarelay.jobs.job import (
     Account,
     Attachment,
@@ -23,9 +32,19 @@ from pikarelay.jobs.job import (
     Upload,
     Verb,
 )
+from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Secret
-from pikarelay.services.ports import ApiToken, Callback, CallbackAttempt, CallbackDraft
+from pikarelay.services.ports import (
+    ApiToken,
+    Callback,
+    CallbackDraft,
+    CallbackSecret,
+    KeptSession,
+    Orphan,
+    OrphanReason,
+)
+from pikarelay.store.rules import DISABLED
 from pikarelay.store.vault import DataKey, Vault
 
 Row = Sequence[Any]
@@ -33,6 +52,8 @@ Params = Mapping[str, object]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+#: Later than any time that is stored.
+_FAR_OFF = 2**62
 
 
 def to_ms(moment: datetime) -> int:
@@ -46,7 +67,7 @@ def from_ms(milliseconds: int) -> datetime:
     return _EPOCH + milliseconds * _MILLISECOND
 
 
-def _to_ms_or_none(moment: datetime | None) -> int | None:
+def to_ms_or_none(moment: datetime | None) -> int | None:
     return None if moment is None else to_ms(moment)
 
 
@@ -62,7 +83,7 @@ def caller_params(caller: Caller) -> Params:
         "caller_id": caller.caller_id,
         "name": caller.name,
         "created": to_ms(caller.created),
-        "subscribed_until": _to_ms_or_none(caller.subscribed_until),
+        "subscribed_until": to_ms_or_none(caller.subscribed_until),
         "has_subscription": caller.has_subscription,
         "reply_url": caller.reply_url,
     }
@@ -87,7 +108,7 @@ def api_token_params(token: ApiToken, digest: bytes) -> Params:
         "caller_id": token.caller_id,
         "hint": token.hint,
         "created": to_ms(token.created),
-        "revoked": _to_ms_or_none(token.revoked),
+        "revoked": to_ms_or_none(token.revoked),
     }
 
 
@@ -222,11 +243,12 @@ def job_params(job: Job, sealed: bytes) -> Params:
         "updated": to_ms(job.updated),
         "nonce": press.nonce,
         "phase": press.phase.value,
-        "sent": _to_ms_or_none(press.sent),
+        "sent": to_ms_or_none(press.sent),
         "interaction_id": press.interaction_id,
         "message_id": job.message_id,
         "discord_token": sealed,
         "document": _encode(document),
+        "withdrawn": job.is_withdrawn,
     }
 
 
@@ -246,6 +268,7 @@ def job_from(row: Row, vault: Vault) -> Job:
         message_id,
         sealed,
         document,
+        withdrawn,
     ) = row
     rest = _decode(document)
     return Job(
@@ -291,6 +314,7 @@ def job_from(row: Row, vault: Vault) -> Job:
         embeds=rest.embeds,
         error=rest.error,
         error_details=rest.error_details,
+        is_withdrawn=bool(withdrawn),
     )
 
 
@@ -298,24 +322,76 @@ def key_params(job: Job, key: RequestKey) -> Params:
     return {"digest": key.digest, "job_id": job.job_id, "created": to_ms(job.created)}
 
 
-# Callbacks
+# Orphans
+
+_decode_candidates = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_message = msgspec.json.Decoder(BotMessage).decode
 
 
-def callback_params(draft: CallbackDraft, due: datetime) -> Params:
+def orphan_params(orphan: Orphan) -> Params:
     return {
-        "callback_id": draft.callback_id,
-        "job_id": draft.job_id,
-        "url": draft.url,
-        "body": draft.body,
-        "created": to_ms(due),
-        "attempt": 0,
-        "due": to_ms(due),
-        "state": "waiting",
+        "message_id": orphan.message.id,
+        "channel": orphan.message.channel_id,
+        "user_id": orphan.user_id,
+        "seen": to_ms(orphan.seen),
+        "kind": orphan.message.kind.value,
+        "reason": orphan.reason.value,
+        "candidates": _encode(orphan.candidates),
+        "message": _encode(orphan.message),
     }
 
 
-def callback_from(row: Row) -> Callback:
-    callback_id, job_id, url, body, attempt, created = row
+def orphan_from(row: Row) -> Orphan:
+    _message_id, _channel, user_id, seen, _kind, reason, candidates, message = row
+    return Orphan(
+        message=_decode_message(message),
+        user_id=user_id,
+        seen=from_ms(seen),
+        reason=OrphanReason(reason),
+        candidates=_decode_candidates(candidates),
+    )
+
+
+# Gateway sessions
+
+_decode_session = msgspec.json.Decoder(KeptSession).decode
+
+
+def session_params(digest: bytes, session: KeptSession, vault: Vault) -> Params:
+    text = _encode(session).decode()
+    return {"digest": digest, "session": vault.seal(text, "gateway_sessions", digest.hex(), "session")}
+
+
+def session_from(row: Row, vault: Vault) -> tuple[bytes, KeptSession]:
+    digest, sealed = row
+    return digest, _decode_session(vault.unseal(sealed, "gateway_sessions", digest.hex(), "session"))
+
+
+# Callbacks
+
+
+def callback_params(draft: CallbackDraft, caller_id: str, created: datetime, *, is_dead: bool) -> Params:
+    """Take whether its target is disabled, so that it is dead from the start."""
+    return {
+        "callback_id": draft.callback_id,
+        "job_id": draft.job_id,
+        "caller_id": caller_id,
+        "target": draft.target,
+        "url": draft.url,
+        "body": draft.body,
+        "created": to_ms(created),
+        "begun": to_ms(created),
+        "tries": 0,
+        "attempt": 0,
+        "trigger": Trigger.SCHEDULE.value,
+        "due": None if is_dead else to_ms(created),
+        "state": (CallbackState.DEAD if is_dead else CallbackState.WAITING).value,
+        "error": DISABLED if is_dead else None,
+    }
+
+
+def callback_from(row: Row, *, target_is_failing: bool = False) -> Callback:
+    callback_id, job_id, url, body, attempt, created, caller_id, tries, begun, trigger = row
     return Callback(
         callback_id=callback_id,
         job_id=job_id,
@@ -323,7 +399,50 @@ def callback_from(row: Row) -> Callback:
         body=body,
         attempt=attempt,
         created=from_ms(created),
+        caller_id=caller_id,
+        tries=tries,
+        begun=from_ms(begun),
+        trigger=Trigger(trigger),
+        target_is_failing=target_is_failing,
     )
+
+
+def record_from(row: Row) -> CallbackRecord:
+    callback_id, job_id, caller_id, target, url, state, created, attempt, due, error = row
+    return CallbackRecord(
+        callback_id=callback_id,
+        job_id=job_id,
+        caller_id=caller_id,
+        target=target,
+        url=url,
+        state=CallbackState(state),
+        created=from_ms(created),
+        attempt=attempt,
+        due=_from_ms_or_none(due),
+        error=error,
+    )
+
+
+def replay_params(record: CallbackRecord, now: datetime) -> Params:
+    return {
+        "this_callback": record.callback_id,
+        "due": to_ms(now),
+        "begun": to_ms(now),
+        "tries": 0,
+        "state": CallbackState.WAITING.value,
+        "trigger": Trigger.MANUAL.value,
+    }
+
+
+def filter_params(which: CallbackFilter, limit: int) -> Params:
+    return {
+        "caller_id": which.caller_id,
+        "target": which.target,
+        "state": None if which.state is None else which.state.value,
+        "since": 0 if which.since is None else to_ms(which.since),
+        "until": _FAR_OFF if which.until is None else to_ms(which.until),
+        "limit": limit,
+    }
 
 
 def attempt_params(attempt: CallbackAttempt) -> Params:
@@ -335,11 +454,14 @@ def attempt_params(attempt: CallbackAttempt) -> Params:
         "status": attempt.status,
         "error": attempt.error,
         "address": attempt.address,
+        "trigger": attempt.trigger.value,
+        "answer": attempt.answer,
+        "next_try": to_ms_or_none(attempt.next_try),
     }
 
 
 def attempt_from(row: Row) -> CallbackAttempt:
-    callback_id, attempt, started, duration_ms, status, error, address = row
+    callback_id, attempt, started, duration_ms, status, error, address, trigger, answer, next_try = row
     return CallbackAttempt(
         callback_id=callback_id,
         attempt=attempt,
@@ -348,6 +470,64 @@ def attempt_from(row: Row) -> CallbackAttempt:
         status=status,
         error=error,
         address=address,
+        trigger=Trigger(trigger),
+        answer=answer,
+        next_try=_from_ms_or_none(next_try),
+    )
+
+
+def target_params(target: Target) -> Params:
+    health = target.health
+    return {
+        "target": target.target,
+        "due": to_ms_or_none(target.due),
+        "busy_until": to_ms_or_none(target.busy_until),
+        "failures": health.failures,
+        "pauses": health.pauses,
+        "paused_until": to_ms_or_none(health.paused_until),
+        "failing_since": to_ms_or_none(health.failing_since),
+        "exhausted": health.exhausted,
+        "disabled": to_ms_or_none(health.disabled),
+        "is_held": health.is_held,
+    }
+
+
+def target_from(row: Row) -> Target:
+    target, due, busy_until, failures, pauses, paused_until, failing_since, exhausted, disabled, is_held = row
+    return Target(
+        target=target,
+        due=_from_ms_or_none(due),
+        busy_until=_from_ms_or_none(busy_until),
+        health=Health(
+            failures=failures,
+            pauses=pauses,
+            paused_until=_from_ms_or_none(paused_until),
+            failing_since=_from_ms_or_none(failing_since),
+            exhausted=exhausted,
+            disabled=_from_ms_or_none(disabled),
+            is_held=bool(is_held),
+        ),
+    )
+
+
+def callback_secret_params(kept: CallbackSecret, vault: Vault) -> Params:
+    return {
+        "secret_id": kept.secret_id,
+        "caller_id": kept.caller_id,
+        "secret": vault.seal(kept.secret.reveal(), "callback_secrets", kept.secret_id, "secret"),
+        "created": to_ms(kept.created),
+        "expires": to_ms_or_none(kept.expires),
+    }
+
+
+def callback_secret_from(row: Row, vault: Vault) -> CallbackSecret:
+    secret_id, caller_id, sealed, created, expires = row
+    return CallbackSecret(
+        secret_id=secret_id,
+        caller_id=caller_id,
+        secret=Secret(vault.unseal(sealed, "callback_secrets", secret_id, "secret")),
+        created=from_ms(created),
+        expires=_from_ms_or_none(expires),
     )
 
 

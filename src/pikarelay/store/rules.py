@@ -1,7 +1,15 @@
 """What holds for every store, whatever it is made of. Breaking one of these is a defect of ours, not of a caller's."""
 
+from datetime import datetime
+
+from pikarelay.jobs.callbacks import (
+    CallbackState,
+    Target,
+)
 from pikarelay.jobs.job import Job
-from pikarelay.services.ports import CallbackOutcome
+from pikarelay.services.ports import (
+    CallbackOutcome,
+)
 
 
 class AlreadyThere(Exception):
@@ -17,9 +25,22 @@ def check_identity(before: Job, after: Job) -> None:
         raise ValueError("the nonce of a job never changes")
 
 
-def callback_state(outcome: CallbackOutcome) -> str:
+#: What is said to have gone wrong with a callback whose target is disabled.
+DISABLED = "disabled"
+
+
+def target_due(target: Target, first: datetime | None) -> datetime | None:
+    """Return when a target can next be tried, `first` being when the first of its callbacks is due."""
+    if first is None or target.health.disabled is not None:
+        return None
+    return max(
+        moment for moment in (first, target.busy_until, target.health.paused_until) if moment is not None
+    )
+
+
+def callback_state(outcome: CallbackOutcome) -> CallbackState:
     """Return the word for what follows from a try. Raises ValueError unless the outcome says exactly one thing."""
     said = [outcome.delivered, outcome.retry_at is not None, outcome.given_up]
     if said.count(True) != 1:
         raise ValueError("the outcome of a try is one of: delivered, tried again, given up")
-    return ("delivered", "waiting", "dead")[said.index(True)]
+    return (CallbackState.DELIVERED, CallbackState.WAITING, CallbackState.DEAD)[said.index(True)]

@@ -10,6 +10,7 @@ The database itself is built by `pikarelay.store.migrations`; a test holds the t
 
 import sqlalchemy as sa
 
+from pikarelay.jobs.deadlines import OPEN_PHASES
 from pikarelay.jobs.job import FINAL, Status
 
 metadata = sa.MetaData()
@@ -78,6 +79,8 @@ jobs = sa.Table(
     sa.Column("message_id", sa.Text),
     sa.Column("discord_token", sa.LargeBinary, nullable=False),
     sa.Column("document", sa.LargeBinary, nullable=False),
+    # A failed job that callers must not see: only what comes of its press is looked for.
+    sa.Column("withdrawn", sa.Boolean, nullable=False),
 )
 
 unfinished = one_of(jobs.c.status, [status.value for status in Status if status not in FINAL])
@@ -100,6 +103,14 @@ sa.Index(
     postgresql_where=unfinished,
 )
 sa.Index("jobs_final_by_age", jobs.c.updated, sqlite_where=final, postgresql_where=final)
+
+#: Of these the bot may still say something.
+haunting = sa.and_(
+    one_of(jobs.c.status, [Status.FAILED.value, Status.CANCELLED.value]),
+    one_of(jobs.c.phase, [phase.value for phase in OPEN_PHASES]),
+)
+# Looked at with each message of the bot, and hardly ever anything in it.
+sa.Index("jobs_haunting", jobs.c.channel, jobs.c.sent, sqlite_where=haunting, postgresql_where=haunting)
 
 # A message of the bot belongs to one job, for ever: the primary key says so.
 message_owners = sa.Table(
@@ -143,23 +154,82 @@ callbacks = sa.Table(
     sa.Column(
         "job_id", sa.Text, sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), nullable=False, unique=True
     ),
+    sa.Column("caller_id", sa.Text, nullable=False),
+    # The origin of the address.
+    sa.Column("target", sa.Text, nullable=False),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
+    # When its schedule began, and how many tries of that are used up. Both start anew with a replay.
+    sa.Column("begun", sa.BigInteger, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
     # The number of the last try that was claimed; 0 before the first.
     sa.Column("attempt", sa.Integer, nullable=False),
+    # Of the next try: `schedule` or `manual`.
+    sa.Column("trigger", sa.Text, nullable=False),
     # When the next try may be claimed: while one runs, when its lease ends. NULL when there will be no other.
     sa.Column("due", sa.BigInteger),
     # `waiting`, `delivered` or `dead`.
     sa.Column("state", sa.Text, nullable=False),
+    sa.Column("error", sa.Text),
 )
-is_waiting = callbacks.c.due.is_not(None)
+is_undelivered = one_of(callbacks.c.state, ["waiting", "dead"])
+sa.Index("callbacks_of_target", callbacks.c.target, callbacks.c.due, callbacks.c.callback_id)
+# A server holds thousands of delivered callbacks and a handful of others.
 sa.Index(
-    "callbacks_by_due",
-    callbacks.c.due,
+    "callbacks_undelivered",
+    callbacks.c.created,
     callbacks.c.callback_id,
-    sqlite_where=is_waiting,
-    postgresql_where=is_waiting,
+    sqlite_where=is_undelivered,
+    postgresql_where=is_undelivered,
+)
+
+# One row for each origin that callbacks go to. It is the queue: `due` says when one of the target's callbacks can be tried,
+# so a target that is paused, disabled or being tried is not even looked at.
+callback_targets = sa.Table(
+    "callback_targets",
+    metadata,
+    sa.Column("target", sa.Text, primary_key=True),
+    # NULL when nothing waits for it, or it is disabled.
+    sa.Column("due", sa.BigInteger),
+    # The lease of the try under way.
+    sa.Column("busy_until", sa.BigInteger),
+    # From here on: `pikarelay.jobs.breaker.Health`.
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("pauses", sa.Integer, nullable=False),
+    sa.Column("paused_until", sa.BigInteger),
+    sa.Column("failing_since", sa.BigInteger),
+    sa.Column("exhausted", sa.Integer, nullable=False),
+    sa.Column("disabled", sa.BigInteger),
+    sa.Column("is_held", sa.Boolean, nullable=False),
+)
+# Two queues, so that targets that fail, however many, cannot take the places of those that do not.
+is_fresh = sa.and_(callback_targets.c.due.is_not(None), callback_targets.c.failing_since.is_(None))
+is_failing = sa.and_(callback_targets.c.due.is_not(None), callback_targets.c.failing_since.is_not(None))
+sa.Index(
+    "targets_fresh_by_due",
+    callback_targets.c.due,
+    callback_targets.c.target,
+    sqlite_where=is_fresh,
+    postgresql_where=is_fresh,
+)
+sa.Index(
+    "targets_failing_by_due",
+    callback_targets.c.due,
+    callback_targets.c.target,
+    sqlite_where=is_failing,
+    postgresql_where=is_failing,
+)
+
+# What callbacks are signed with. The newest of a caller has no end; the one before it has a day.
+callback_secrets = sa.Table(
+    "callback_secrets",
+    metadata,
+    sa.Column("secret_id", sa.Text, primary_key=True),
+    sa.Column("caller_id", sa.Text, nullable=False, index=True),
+    sa.Column("secret", sa.LargeBinary, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("expires", sa.BigInteger),
 )
 
 callback_attempts = sa.Table(
@@ -177,6 +247,34 @@ callback_attempts = sa.Table(
     sa.Column("status", sa.Integer),
     sa.Column("error", sa.Text),
     sa.Column("address", sa.Text),
+    sa.Column("trigger", sa.Text, nullable=False),
+    sa.Column("answer", sa.Text),
+    sa.Column("next_try", sa.BigInteger),
+)
+
+# Messages of the bot that brought something and were given to no caller.
+orphans = sa.Table(
+    "orphans",
+    metadata,
+    sa.Column("message_id", sa.Text, primary_key=True),
+    sa.Column("channel", sa.Text, nullable=False, index=True),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    # What the bot says with it, and why it is nobody's.
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    # Job ids, as a JSON array.
+    sa.Column("candidates", sa.LargeBinary, nullable=False),
+    sa.Column("message", sa.LargeBinary, nullable=False),
+)
+
+# What each token's Gateway session can be resumed with. Useless without the token, and sealed all the same.
+gateway_sessions = sa.Table(
+    "gateway_sessions",
+    metadata,
+    # SHA-256 of the token.
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("session", sa.LargeBinary, nullable=False),
 )
 
 # The keys that seal secrets, each sealed by the root key, which is not in the database.

@@ -8,15 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from pikarelay.jobs.breaker import Health
+from pikarelay.jobs.callbacks import (
+    CallbackAttempt,
+    CallbackFilter,
+    CallbackRecord,
+    Target,
+)
 from pikarelay.jobs.job import Account, Caller, Job
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
     ApiToken,
     Callback,
-    CallbackAttempt,
     CallbackOutcome,
+    CallbackSecret,
     Change,
+    DecideOutcome,
+    KeptSession,
     KeyedJob,
+    Orphan,
     Sightings,
 )
 from pikarelay.store import transactions
@@ -99,11 +109,13 @@ class SqlStore:
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
         return await self._runner.write(transactions.change(job_id, decide, self._vault))
 
-    async def withdraw(self, job_id: str) -> None:
-        await self._runner.write(transactions.withdraw(job_id))
+    async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
+        await self._runner.write(transactions.withdraw(job_id, was_sent=was_sent))
 
-    async def sightings(self, channel: str, message_ids: Sequence[str]) -> Sightings:
-        reading = transactions.sightings(channel, message_ids, self._vault)
+    async def sightings(
+        self, channel: str, message_ids: Sequence[str], *, ghosts_since: datetime | None = None
+    ) -> Sightings:
+        reading = transactions.sightings(channel, message_ids, ghosts_since, self._vault)
         return await self._runner.read(reading, snapshot=True)
 
     async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
@@ -112,31 +124,79 @@ class SqlStore:
     async def job_by_nonce(self, nonce: str) -> Job | None:
         return await self._runner.read(transactions.job_by_nonce(nonce, self._vault))
 
+    async def keep_orphan(self, orphan: Orphan) -> None:
+        await self._runner.write(transactions.keep_orphan(orphan))
+
+    async def orphan(self, message_id: str) -> Orphan | None:
+        return await self._runner.read(transactions.orphan(message_id))
+
+    async def orphans(self, channel: str | None = None) -> tuple[Orphan, ...]:
+        return await self._runner.read(transactions.orphans(channel))
+
+    async def keep_sessions(self, sessions: Mapping[bytes, KeptSession]) -> None:
+        await self._runner.write(transactions.keep_sessions(sessions, self._vault))
+
+    async def kept_sessions(self) -> dict[bytes, KeptSession]:
+        return await self._runner.read(transactions.kept_sessions(self._vault))
+
     async def unfinished(self) -> tuple[Job, ...]:
         return await self._runner.read(transactions.unfinished(self._vault))
 
     async def newest_jobs(self, limit: int) -> tuple[Job, ...]:
         return await self._runner.read(transactions.newest_jobs(limit, self._vault))
 
-    async def claim_callbacks(self, now: datetime, lease: timedelta, limit: int) -> tuple[Callback, ...]:
-        return await self._runner.write(transactions.claim_callbacks(now, lease, limit))
+    async def claim_callbacks(
+        self, now: datetime, lease: timedelta, fresh: int, failing: int
+    ) -> tuple[Callback, ...]:
+        return await self._runner.write(transactions.claim_callbacks(now, lease, fresh, failing))
 
-    async def finish_callback(self, attempt: CallbackAttempt, outcome: CallbackOutcome) -> None:
-        await self._runner.write(transactions.finish_callback(attempt, outcome))
+    async def finish_callback(
+        self, attempt: CallbackAttempt, decide: DecideOutcome
+    ) -> CallbackOutcome | None:
+        return await self._runner.write(transactions.finish_callback(attempt, decide))
 
     async def next_callback(self) -> datetime | None:
-        return await self._runner.read(transactions.next_callback())
+        return await self._runner.read(transactions.next_callback(), snapshot=True)
+
+    async def callback(self, job_id: str) -> CallbackRecord | None:
+        return await self._runner.read(transactions.callback(job_id))
+
+    async def undelivered(self, which: CallbackFilter, limit: int) -> tuple[CallbackRecord, ...]:
+        return await self._runner.read(transactions.undelivered(which, limit))
+
+    async def replay_callback(self, job_id: str, now: datetime) -> bool:
+        return await self._runner.write(transactions.replay_callback(job_id, now))
+
+    async def replay_dead(self, which: CallbackFilter, now: datetime, limit: int) -> tuple[str, ...]:
+        return await self._runner.write(transactions.replay_dead(which, now, limit))
+
+    async def targets(self, limit: int, target: str | None = None) -> tuple[Target, ...]:
+        return await self._runner.read(transactions.targets(limit, target))
+
+    async def put_health(self, target: str, health: Health) -> bool:
+        return await self._runner.write(transactions.put_health(target, health))
+
+    async def rotate_callback_secret(self, secret: CallbackSecret, old_until: datetime) -> None:
+        await self._runner.write(transactions.rotate_callback_secret(secret, old_until, self._vault))
+
+    async def remove_callback_secrets(self, caller_id: str) -> int:
+        return await self._runner.write(transactions.remove_callback_secrets(caller_id))
+
+    async def callback_secrets(self, caller_id: str, now: datetime) -> tuple[CallbackSecret, ...]:
+        return await self._runner.read(transactions.callback_secrets(caller_id, now, self._vault))
 
     async def attempts(self, job_id: str) -> tuple[CallbackAttempt, ...]:
         return await self._runner.read(transactions.attempts(job_id))
 
     async def prune(self, before: datetime) -> int:
         """Delete in portions, each a transaction of its own, so that nobody waits for all of it."""
+        await self._runner.write(transactions.prune_orphans(before))
         total = 0
         while True:
             pruned = await self._runner.write(transactions.prune(before, PRUNED_AT_ONCE))
             total += pruned
             if pruned < PRUNED_AT_ONCE:
+                await self._runner.write(transactions.prune_targets())
                 return total
 
     async def prune_keys(self, before: datetime) -> int:

@@ -8,7 +8,7 @@ their columns, except in an UPDATE's condition, where Core reserves those names:
 transaction is alone anyway.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam as p
@@ -25,6 +25,11 @@ UPLOADS_AT_ONCE = 64
 #: The columns of a job that its life changes. The others are fixed when it is admitted.
 MUTABLE = frozenset(
     {"status", "updated", "phase", "sent", "interaction_id", "message_id", "discord_token", "document"}
+)
+
+#: What is listed of a callback, in the order of `services.ports.CallbackRecord`.
+RECORD_COLUMNS = (
+    *("callback_id", "job_id", "caller_id", "target", "url", "state", "created", "attempt", "due", "error"),
 )
 
 # SQLAlchemy adds an OFFSET for SQLite whenever there is a LIMIT, and would bind its zero.
@@ -94,7 +99,9 @@ delete_account = sa.delete(s.accounts).where(_this_account).returning(s.accounts
 
 # Jobs, read.
 _by_age = (s.jobs.c.created, s.jobs.c.job_id)
-job = sa.select(*s.jobs.c).where(s.jobs.c.job_id == p("job_id"))
+_any_job = sa.select(*s.jobs.c).where(s.jobs.c.job_id == p("job_id"))
+_is_shown = sa.not_(s.jobs.c.withdrawn)
+job = _any_job.where(_is_shown)
 job_by_nonce = sa.select(*s.jobs.c).where(s.jobs.c.nonce == p("nonce"))
 job_by_key = (
     sa.select(*s.jobs.c, s.request_keys.c.digest)
@@ -109,6 +116,7 @@ unfinished = sa.select(*s.jobs.c).where(s.unfinished).order_by(*_by_age)
 # Ids are sortable by time, so the primary key's index has the newest at its end.
 newest_jobs = (
     sa.select(*s.jobs.c)
+    .where(_is_shown)
     .order_by(s.jobs.c.job_id.desc())
     .limit(p("limit", type_=sa.Integer))
     .offset(_NO_OFFSET)
@@ -128,6 +136,11 @@ open_jobs = (
     )
     .order_by(s.jobs.c.sent, s.jobs.c.job_id)
 )
+ghosts = (
+    sa.select(*s.jobs.c)
+    .where(s.jobs.c.channel == p("channel"), s.haunting, s.jobs.c.sent > p("since"))
+    .order_by(s.jobs.c.sent, s.jobs.c.job_id)
+)
 # A fixed number of places, the rest filled up: the text stays the same for any number of ids.
 owners = sa.select(s.message_owners.c.message_id, s.message_owners.c.job_id).where(
     s.message_owners.c.message_id.in_([p(f"id_{n}", type_=sa.Text) for n in range(OWNERS_AT_ONCE)])
@@ -145,7 +158,7 @@ forget_key = sa.delete(s.request_keys).where(
     s.request_keys.c.created < p("before"),
 )
 insert_key = Insert(s.request_keys, returning=s.request_keys.c.request_key)
-job_to_change = job.with_for_update()
+job_to_change = _any_job.with_for_update()
 # Only what can change: SQLite rewrites an index whenever a column of it is named here, changed or not.
 update_job = (
     sa.update(s.jobs)
@@ -159,11 +172,28 @@ own_message = Insert(
     replace=(s.message_owners.c.message_id,),
     returning=s.message_owners.c.job_id,
 )
-withdraw_job = sa.delete(s.jobs).where(
-    s.jobs.c.job_id == p("job_id"),
-    s.one_of(s.jobs.c.status, [Status.CREATED.value]),
-    s.one_of(s.jobs.c.phase, [PressPhase.WAITING.value, PressPhase.SENT.value]),
+# A person says whose the message is.
+adopt_message = own_message._replace(replace=(s.message_owners.c.job_id,))
+# Nothing was sent, so nothing can come.
+_created_job = sa.and_(s.jobs.c.job_id == p("job_id"), s.one_of(s.jobs.c.status, [Status.CREATED.value]))
+withdraw_waiting_job = sa.delete(s.jobs).where(
+    _created_job, s.one_of(s.jobs.c.phase, [PressPhase.WAITING.value])
 )
+withdraw_unsent_job = sa.delete(s.jobs).where(
+    _created_job, s.one_of(s.jobs.c.phase, [PressPhase.WAITING.value, PressPhase.SENT.value])
+)
+withdraw_sent_job = (
+    sa.update(s.jobs)
+    .values(withdrawn=sa.true(), status=sa.literal_column(f"'{Status.FAILED.value}'"))
+    .where(
+        s.jobs.c.job_id == p("this_job"),
+        s.one_of(s.jobs.c.status, [Status.CREATED.value]),
+        s.one_of(s.jobs.c.phase, [PressPhase.SENT.value]),
+    )
+    .returning(s.jobs.c.job_id)
+)
+free_key = sa.delete(s.request_keys).where(s.request_keys.c.job_id == p("job_id"))
+disown_uploads = sa.delete(s.uploads).where(s.uploads.c.job_id == p("job_id"))
 # In portions, so that a large clean-up keeps nobody waiting long.
 prune_jobs = (
     sa.delete(s.jobs)
@@ -187,21 +217,68 @@ known_uploads = sa.select(s.uploads.c.upload_key).where(
     s.uploads.c.upload_key.in_([p(f"key_{n}", type_=sa.Text) for n in range(UPLOADS_AT_ONCE)])
 )
 
+# Orphans.
+insert_orphan = Insert(s.orphans)
+orphan = sa.select(*s.orphans.c).where(s.orphans.c.message_id == p("message_id"))
+_oldest_orphan_first = (s.orphans.c.seen, s.orphans.c.message_id)
+orphans = sa.select(*s.orphans.c).order_by(*_oldest_orphan_first)
+orphans_of_channel = (
+    sa.select(*s.orphans.c).where(s.orphans.c.channel == p("channel")).order_by(*_oldest_orphan_first)
+)
+delete_orphan = sa.delete(s.orphans).where(s.orphans.c.message_id == p("message_id"))
+prune_orphans = sa.delete(s.orphans).where(s.orphans.c.seen < p("before"))
+
+# Gateway sessions. Few, and changing all the time, so they are written anew together.
+gateway_sessions = sa.select(*s.gateway_sessions.c)
+forget_gateway_sessions = sa.delete(s.gateway_sessions)
+insert_gateway_session = Insert(s.gateway_sessions)
+
 # Callbacks.
 insert_callback = Insert(s.callbacks, returning=s.callbacks.c.callback_id)
+# Makes the target's row, or locks the one that is there.
+lock_target = Insert(
+    s.callback_targets, key=(s.callback_targets.c.target,), replace=(s.callback_targets.c.target,)
+)
+target = sa.select(*s.callback_targets.c).where(s.callback_targets.c.target == p("target"))
+target_to_change = target.with_for_update()
+targets = (
+    sa.select(*s.callback_targets.c)
+    .order_by(s.callback_targets.c.failing_since.is_(None), s.callback_targets.c.target)
+    .limit(p("limit", type_=sa.Integer))
+    .offset(_NO_OFFSET)
+)
+update_target = (
+    sa.update(s.callback_targets)
+    .values({column: p(column.name) for column in s.callback_targets.c if column.name != "target"})
+    .where(s.callback_targets.c.target == p("this_target"))
+)
+
+
+def _due_targets(queue: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return (
+        sa.select(s.callback_targets.c.target)
+        .where(queue, s.callback_targets.c.due <= p("now"))
+        .order_by(s.callback_targets.c.due, s.callback_targets.c.target)
+        .limit(p("limit", type_=sa.Integer))
+        .offset(_NO_OFFSET)
+        .with_for_update(skip_locked=True)
+    )
+
+
+due_fresh_targets = _due_targets(s.is_fresh)
+due_failing_targets = _due_targets(s.is_failing)
 # A claim is a lease: `due` moves to its end, so a try whose process died comes up again by itself.
-claim_callbacks = (
+claim_callback = (
     sa.update(s.callbacks)
     .values(due=p("leased_until"), attempt=s.callbacks.c.attempt + sa.literal_column("1"))
     .where(
-        s.callbacks.c.callback_id.in_(
-            sa.select(s.callbacks.c.callback_id)
-            .where(s.is_waiting, s.callbacks.c.due <= p("now"))
-            .order_by(s.callbacks.c.due, s.callbacks.c.callback_id)
-            .limit(p("limit", type_=sa.Integer))
-            .offset(_NO_OFFSET)
-            .with_for_update(skip_locked=True)
-        )
+        s.callbacks.c.callback_id
+        == sa.select(s.callbacks.c.callback_id)
+        .where(s.callbacks.c.target == p("this_target"), s.callbacks.c.due <= p("now"))
+        .order_by(s.callbacks.c.due, s.callbacks.c.callback_id)
+        .limit(sa.literal_column("1", sa.Integer))
+        .offset(_NO_OFFSET)
+        .scalar_subquery()
     )
     .returning(
         s.callbacks.c.callback_id,
@@ -210,19 +287,109 @@ claim_callbacks = (
         s.callbacks.c.body,
         s.callbacks.c.attempt,
         s.callbacks.c.created,
+        s.callbacks.c.caller_id,
+        s.callbacks.c.tries,
+        s.callbacks.c.begun,
+        s.callbacks.c.trigger,
     )
 )
+occupy_target = (
+    sa.update(s.callback_targets)
+    .values(due=p("leased_until"), busy_until=p("busy_until"))
+    .where(s.callback_targets.c.target == p("this_target"))
+)
+# The target is locked first, here as by everybody, so this only says which one.
+target_of_callback = sa.select(s.callbacks.c.target).where(s.callbacks.c.callback_id == p("callback_id"))
 callback_to_finish = (
-    sa.select(s.callbacks.c.attempt).where(s.callbacks.c.callback_id == p("callback_id")).with_for_update()
+    sa.select(s.callbacks.c.attempt, s.callbacks.c.tries)
+    .where(s.callbacks.c.callback_id == p("callback_id"))
+    .with_for_update()
 )
 insert_attempt = Insert(s.callback_attempts, returning=s.callback_attempts.c.attempt)
-# Guarded by the try's number: whoever took the callback over after a lease ran out decides about it alone.
+plan_next_try = (
+    sa.update(s.callback_attempts)
+    .values(next_try=p("next_try"))
+    .where(
+        s.callback_attempts.c.callback_id == p("this_callback"),
+        s.callback_attempts.c.attempt == p("this_attempt"),
+    )
+)
 settle_callback = (
     sa.update(s.callbacks)
-    .values(due=p("due"), state=p("state"))
-    .where(s.callbacks.c.callback_id == p("this_callback"), s.callbacks.c.attempt == p("this_attempt"))
+    .values(due=p("due"), state=p("state"), tries=p("tries"), trigger=p("trigger"), error=p("error"))
+    .where(s.callbacks.c.callback_id == p("this_callback"))
 )
-next_callback = sa.select(sa.func.min(s.callbacks.c.due)).where(s.is_waiting)
+bury_callbacks = (
+    sa.update(s.callbacks)
+    .values(due=sa.null(), state=p("state"), error=p("error"))
+    .where(s.callbacks.c.target == p("this_target"), s.callbacks.c.due.is_not(None))
+)
+first_of_target = sa.select(sa.func.min(s.callbacks.c.due)).where(
+    s.callbacks.c.target == p("target"), s.callbacks.c.due.is_not(None)
+)
+_record_columns = tuple(s.callbacks.c[name] for name in RECORD_COLUMNS)
+callback = sa.select(*_record_columns).where(s.callbacks.c.job_id == p("job_id"))
+_meant = sa.and_(
+    s.is_undelivered,
+    s.callbacks.c.created >= p("since"),
+    s.callbacks.c.created < p("until"),
+    # NULL stands for: all.
+    s.callbacks.c.caller_id == sa.func.coalesce(p("caller_id", type_=sa.Text), s.callbacks.c.caller_id),
+    s.callbacks.c.target == sa.func.coalesce(p("target", type_=sa.Text), s.callbacks.c.target),
+    s.callbacks.c.state == sa.func.coalesce(p("state", type_=sa.Text), s.callbacks.c.state),
+)
+undelivered = (
+    sa.select(*_record_columns)
+    .where(_meant)
+    .order_by(s.callbacks.c.created.desc(), s.callbacks.c.callback_id.desc())
+    .limit(p("limit", type_=sa.Integer))
+    .offset(_NO_OFFSET)
+)
+oldest_undelivered = (
+    sa.select(*_record_columns)
+    .where(_meant)
+    .order_by(s.callbacks.c.created, s.callbacks.c.callback_id)
+    .limit(p("limit", type_=sa.Integer))
+    .offset(_NO_OFFSET)
+)
+replay_callback = (
+    sa.update(s.callbacks)
+    .values(due=p("due"), begun=p("begun"), tries=p("tries"), state=p("state"), trigger=p("trigger"))
+    .where(s.callbacks.c.callback_id == p("this_callback"))
+)
+next_fresh = sa.select(sa.func.min(s.callback_targets.c.due)).where(s.is_fresh)
+next_failing = sa.select(sa.func.min(s.callback_targets.c.due)).where(s.is_failing)
+# Nothing is remembered of a target whose last callback is pruned, unless the operator has switched it off.
+prune_targets = (
+    sa.delete(s.callback_targets)
+    .where(
+        s.callback_targets.c.is_held.is_(sa.false()),
+        ~sa.exists().where(s.callbacks.c.target == s.callback_targets.c.target),
+    )
+    .returning(s.callback_targets.c.target)
+)
+insert_callback_secret = Insert(s.callback_secrets)
+end_callback_secrets = (
+    sa.update(s.callback_secrets)
+    .values(expires=p("expires"))
+    .where(s.callback_secrets.c.caller_id == p("this_caller"), s.callback_secrets.c.expires.is_(None))
+)
+remove_callback_secrets = (
+    sa.delete(s.callback_secrets)
+    .where(s.callback_secrets.c.caller_id == p("caller_id"))
+    .returning(s.callback_secrets.c.secret_id)
+)
+forget_ended_secrets = sa.delete(s.callback_secrets).where(
+    s.callback_secrets.c.caller_id == p("caller_id"), s.callback_secrets.c.expires <= p("now")
+)
+callback_secrets = (
+    sa.select(*s.callback_secrets.c)
+    .where(
+        s.callback_secrets.c.caller_id == p("caller_id"),
+        sa.or_(s.callback_secrets.c.expires.is_(None), s.callback_secrets.c.expires > p("now")),
+    )
+    .order_by(s.callback_secrets.c.created.desc(), s.callback_secrets.c.secret_id.desc())
+)
 attempts = (
     sa.select(*s.callback_attempts.c)
     .join_from(

@@ -1,4 +1,9 @@
-"""Sends callbacks that are due: claims them from the store, and tries each in a task of its own."""
+"""
+Sends callbacks that are due: claims them from the store, and tries each in a task of its own.
+
+A target is tried once at a time, which the claim sees to. Targets whose last try failed have places of their own, so that
+any number of them, each holding its try for a minute, leave the others theirs.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -14,7 +19,9 @@ _log = structlog.get_logger(__name__)
 
 #: A claim lasts longer than any try can: the wait for the POST's answer, and a minute on the wire.
 _LEASE = timedelta(seconds=120)
-_AT_ONCE = 64
+#: Tries under way at once: of targets that do well or are new, and of targets that fail.
+FRESH_AT_ONCE = 192
+FAILING_AT_ONCE = 64
 #: Other processes may have made callbacks due; look for them this often.
 _LOOK_AGAIN = timedelta(seconds=5)
 
@@ -27,7 +34,8 @@ class CallbackDispatcher:
         self._delivery = delivery
         self._board = board
         self._clock = clock
-        self._tries: set[asyncio.Task[None]] = set()
+        #: Whether the target of each try was failing when it was claimed.
+        self._tries: dict[asyncio.Task[None], bool] = {}
         self._loop = Loop("callback_dispatcher", self._once)
 
     async def start(self) -> None:
@@ -36,25 +44,37 @@ class CallbackDispatcher:
     async def stop(self) -> None:
         """Stop claiming, and give up tries under way: their claims run out, and they are tried again."""
         await self._loop.stop()
-        for task in self._tries:
+        tries = list(self._tries)
+        for task in tries:
             task.cancel()
-        await asyncio.gather(*self._tries, return_exceptions=True)
+        await asyncio.gather(*tries, return_exceptions=True)
 
     async def _once(self) -> None:
         self._board.callback_due.clear()
-        room = _AT_ONCE - len(self._tries)
-        if room == 0:
+        fresh, failing = self._room()
+        if fresh + failing == 0:
             await self._wait(_LOOK_AGAIN)
             return
-        claimed = await self._store.claim_callbacks(self._clock.now(), _LEASE, room)
+        claimed = await self._store.claim_callbacks(self._clock.now(), _LEASE, fresh, failing)
         for callback in claimed:
             task = asyncio.create_task(self._try(callback))
-            self._tries.add(task)
-            task.add_done_callback(self._tries.discard)
-        if not claimed:
-            due = await self._store.next_callback()
-            pause = _LOOK_AGAIN if due is None else max(due - self._clock.now(), timedelta())
-            await self._wait(min(pause, _LOOK_AGAIN))
+            self._tries[task] = callback.target_is_failing
+            task.add_done_callback(self._tries.pop)
+        taken = sum(callback.target_is_failing for callback in claimed)
+        if _is_all(len(claimed) - taken, fresh) and _is_all(taken, failing):
+            await self._wait(min(await self._until_next(fresh, failing), _LOOK_AGAIN))
+
+    def _room(self) -> tuple[int, int]:
+        """Return how many tries of each kind may begin."""
+        failing = sum(self._tries.values())
+        return FRESH_AT_ONCE - (len(self._tries) - failing), FAILING_AT_ONCE - failing
+
+    async def _until_next(self, fresh: int, failing: int) -> timedelta:
+        if not fresh or not failing:
+            # What is due may be of the kind that has no room, and would be due again and again.
+            return _LOOK_AGAIN
+        due = await self._store.next_callback()
+        return _LOOK_AGAIN if due is None else max(due - self._clock.now(), timedelta())
 
     async def _try(self, callback: Callback) -> None:
         try:
@@ -68,3 +88,8 @@ class CallbackDispatcher:
     async def _wait(self, at_most: timedelta) -> None:
         """Return when a job has just ended or a try is over, or when time is up."""
         await wait(self._board.callback_due, at_most, self._clock)
+
+
+def _is_all(taken: int, room: int) -> bool:
+    """Whether there is no more to take, or no room for it."""
+    return room == 0 or taken < room

@@ -2,51 +2,104 @@
 Keeps the accounts' Gateway sessions open and hands what they show to the observer.
 
 At the start it opens a session for every account, and for every job that was left unfinished, so that answers to presses of
-the last process are heard. After a gap in a session's stream it has the channels' histories read.
+the last process are heard. After a gap in a session's stream it has the channels' histories read. Accounts that are set up, replaced or removed while it runs
+are taken up at once, or within seconds when another process did it.
 """
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
-from pikarelay.jobs.job import Account, Job
+from pikarelay.jobs.job import Job
 from pikarelay.jobs.messages import FeedInterrupted, Sighting
+from pikarelay.jobs.secret import Secret
 from pikarelay.services.observe_message import SightingObserver
-from pikarelay.services.ports import Discord, Identity, Store
+from pikarelay.services.ports import Clock, Discord, Identity, Store
 from pikarelay.services.read_history import HistoryReader
+from pikarelay.workers.loop import Loop
 
 _log = structlog.get_logger(__name__)
 
 
+#: How soon accounts are noticed that another process has changed.
+_LOOK_AGAIN = timedelta(seconds=5)
+
+#: A token, and a channel that it listens to.
+Seat = tuple[Secret, str]
+
+
 class GatewayListener:
-    """Receives every sighting of every session."""
+    """Receives every sighting of every session. Implements `AccountsWatcher`."""
 
     def __init__(
-        self, store: Store, discord: Discord, observer: SightingObserver, history: HistoryReader
+        self,
+        store: Store,
+        discord: Discord,
+        observer: SightingObserver,
+        history: HistoryReader,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._discord = discord
         self._observer = observer
         self._history = history
+        self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
+        #: The accounts that are listened to, and when each was last set up.
+        self._accounts: dict[Seat, datetime] = {}
+        #: Tokens of accounts that were removed or replaced, while jobs may need them.
+        self._parting: set[Secret] = set()
+        self._looking = asyncio.Lock()
+        self._loop = Loop("account_watcher", self._watch_accounts)
 
     async def start(self) -> None:
         """Open the sessions in the background; the server does not wait for Discord to be ready."""
         unfinished = await self._store.unfinished()
-        seats: dict[tuple[str, str], Account | Job] = {
-            (a.discord_token.reveal(), a.channel): a for a in await self._store.accounts()
-        }
-        seats.update({(j.discord_token.reveal(), j.channel): j for j in unfinished})
-        for key, seat in seats.items():
-            left_open = [j for j in unfinished if (j.discord_token.reveal(), j.channel) == key]
-            self._spawn(self._open(seat, left_open))
+        await self.accounts_changed(unfinished)
+        others = {(job.discord_token, job.channel) for job in unfinished} - set(self._accounts)
+        for seat in others:
+            self._spawn(self._open(seat, _of(seat, unfinished)))
+        await self._loop.start()
 
     async def stop(self) -> None:
+        await self._loop.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def accounts_changed(self, left_open: Sequence[Job] = ()) -> None:
+        """
+        Open the sessions of new accounts, use those again that were set up anew, and close what nobody needs.
+
+        `left_open` are jobs of the last process; what was said about them is read once their session is there.
+        """
+        async with self._looking:
+            current = {(a.discord_token, a.channel): a.updated for a in await self._store.accounts()}
+            before, self._accounts = self._accounts, current
+            for seat, updated in current.items():
+                if before.get(seat) != updated:
+                    if seat in before:
+                        # The same token once more: a person has taken care of what Discord held against it.
+                        self._discord.release(seat[0])
+                    self._spawn(self._open(seat, _of(seat, left_open)))
+            self._parting |= {token for token, _ in before}
+            self._parting -= {token for token, _ in current}
+            await self._part()
+
+    async def _part(self) -> None:
+        """Close the sessions of former accounts, except where a job is under way."""
+        if self._parting:
+            needed = {job.discord_token for job in await self._store.unfinished()}
+            for token in self._parting - needed:
+                self._parting.discard(token)
+                await self._discord.forget(token)
+
+    async def _watch_accounts(self) -> None:
+        await self._clock.sleep(_LOOK_AGAIN)
+        await self.accounts_changed()
 
     async def on_sighting(self, identity: Identity, sighting: Sighting) -> None:
         """Take in what a session shows. Called in the session's order."""
@@ -60,13 +113,14 @@ class GatewayListener:
                 # The history still has it, should the trouble have passed by then.
                 self._spawn(self._catch_up(identity))
 
-    async def _open(self, seat: Account | Job, left_open: Sequence[Job]) -> None:
+    async def _open(self, seat: Seat, left_open: Sequence[Job]) -> None:
         """Open one session, then read what the bot said about these jobs while nobody listened."""
+        token, channel = seat
         try:
-            await self._discord.identify(seat.discord_token, seat.channel)
+            await self._discord.identify(token, channel)
         except (AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable) as trouble:
             # The client goes on trying by itself where trying can help; where it cannot, the account says so.
-            _log.warning("account.not_ready", channel=seat.channel, reason=str(trouble))
+            _log.warning("account.not_ready", channel=channel, reason=str(trouble))
         else:
             await self._history.catch_up(left_open)
 
@@ -83,3 +137,7 @@ class GatewayListener:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("listener.failed", exc_info=error)
+
+
+def _of(seat: Seat, jobs: Sequence[Job]) -> list[Job]:
+    return [job for job in jobs if (job.discord_token, job.channel) == seat]

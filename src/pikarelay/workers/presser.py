@@ -15,6 +15,7 @@ import structlog
 from pikarelay.jobs.job import Job, PressPhase
 from pikarelay.jobs.turns import look_again, next_press
 from pikarelay.services.board import Board
+from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.observe_message import BotHabits
 from pikarelay.services.ports import Clock, Store
 from pikarelay.services.send_press import PressSender
@@ -35,9 +36,16 @@ class Presser:
     """The lanes of all channels. Implements `PressQueue`."""
 
     def __init__(
-        self, store: Store, sender: PressSender, habits: BotHabits, board: Board, clock: Clock
+        self,
+        store: Store,
+        view: ChannelView,
+        sender: PressSender,
+        habits: BotHabits,
+        board: Board,
+        clock: Clock,
     ) -> None:
         self._store = store
+        self._view = view
         self._sender = sender
         self._habits = habits
         self._board = board
@@ -62,7 +70,7 @@ class Presser:
             return
         lane = self._lanes.get(job.channel)
         if lane is None:
-            lane = Lane(job.channel, self._store, self._sender, self._habits, self._board, self._clock)
+            lane = Lane(job.channel, self._view, self._sender, self._habits, self._board, self._clock)
             self._lanes[job.channel] = lane
             lane.start(on_end=lambda: self._lanes.pop(job.channel, None))
         lane.put(job)
@@ -74,14 +82,14 @@ class Lane:
     def __init__(
         self,
         channel: str,
-        store: Store,
+        view: ChannelView,
         sender: PressSender,
         habits: BotHabits,
         board: Board,
         clock: Clock,
     ) -> None:
         self._channel = channel
-        self._store = store
+        self._view = view
         self._sender = sender
         self._habits = habits
         self._board = board
@@ -126,12 +134,19 @@ class Lane:
         # Cleared before looking, so that a change which comes while we look is not slept through.
         self._changed.clear()
         try:
-            running = (await self._store.sightings(self._channel, ())).open_jobs
+            known = await self._view.look(self._channel)
+            running = known.open_jobs
             # A press that left before its turn went wrong would wait for itself.
             left = {job.job_id for job in running}
             self._waiting = [job for job in self._waiting if job.job_id not in left]
             now = self._clock.now()
-            job = next_press(self._waiting, running, results_identify=self._results_identify, now=now)
+            job = next_press(
+                self._waiting,
+                running,
+                results_identify=self._results_identify,
+                now=now,
+                ghosts=known.ghosts,
+            )
             if job is not None:
                 await self._send(job)
             elif self._waiting:

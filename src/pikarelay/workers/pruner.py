@@ -1,24 +1,20 @@
-"""Deletes jobs that are older than the contract promises to keep them."""
+"""Deletes what is older than the contract promises to keep it."""
 
 from datetime import timedelta
 
-import structlog
-
-from pikarelay.services.ports import Clock, Store
+from pikarelay.services.clean_up import CleanUp
+from pikarelay.services.ports import Clock
 from pikarelay.workers.loop import Loop
-
-_log = structlog.get_logger(__name__)
 
 _EVERY = timedelta(hours=1)
 
 
 class Pruner:
-    """Deletes old final jobs once an hour."""
+    """Cleans up once an hour, the first time at once."""
 
-    def __init__(self, store: Store, clock: Clock, keep_for: timedelta) -> None:
-        self._store = store
+    def __init__(self, clean_up: CleanUp, clock: Clock) -> None:
+        self._clean_up = clean_up
         self._clock = clock
-        self._keep_for = keep_for
         self._loop = Loop("pruner", self._once)
 
     async def start(self) -> None:
@@ -28,7 +24,5 @@ class Pruner:
         await self._loop.stop()
 
     async def _once(self) -> None:
-        deleted = await self._store.prune(self._clock.now() - self._keep_for)
-        if deleted:
-            _log.info("jobs.pruned", count=deleted)
+        await self._clean_up()
         await self._clock.sleep(_EVERY)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pikarelay.jobs.correlation import Ambiguous, Link, Match, match, normalise, related_messages
-from pikarelay.jobs.job import Job, PressPhase
+from pikarelay.jobs.job import Job, PressPhase, Status
 from pikarelay.jobs.messages import BotMessage, Kind
 from tests.factories import PARENT_MESSAGE, a_message, a_press, a_result, a_running_job, pressed_by, snowflake
 from tests.fakes.discord import USER
@@ -19,6 +19,10 @@ BEFORE = timedelta(minutes=-5)
 
 def find(message: BotMessage, *jobs: Job, owners: dict[str, str] | None = None) -> Match | Ambiguous | None:
     return match(message, jobs, owners or {}, USER)
+
+
+def haunt(message: BotMessage, *jobs: Job, ghosts: tuple[Job, ...]) -> Match | Ambiguous | None:
+    return match(message, jobs, {}, USER, ghosts)
 
 
 def running(job_id: str, prompt: str = "a red kite", **press: Any) -> Job:
@@ -214,6 +218,74 @@ def test_related_messages_are_those_with_owners() -> None:
 
     assert related_messages(message) == ("1", "2", "3")
     assert related_messages(a_message(id="1")) == ("1",)
+
+
+def ghost(phase: PressPhase, job_id: str = "G", **press: Any) -> Job:
+    return msgspec.structs.replace(running(job_id, phase=phase, **press), status=Status.CANCELLED)
+
+
+BOUND, TAKEN, DOUBTFUL = (ghost(phase) for phase in (PressPhase.BOUND, PressPhase.ACCEPTED, PressPhase.SENT))
+ANNOUNCED = running("A", phase=PressPhase.BOUND)
+
+
+@pytest.mark.parametrize("phase", [PressPhase.SENT, PressPhase.ACCEPTED, PressPhase.BOUND])
+def test_ghost_is_identified_like_any_job(phase: PressPhase) -> None:
+    """What names the press of an ended job is that job's, whatever runs."""
+    gone = ghost(phase, interaction_id=INTERACTION)
+
+    assert Match("G", Link.NONCE) == haunt(pressed_by(gone, a_result()), A, ghosts=(gone,))
+    assert Match("G", Link.INTERACTION) == haunt(a_result(interaction_id=INTERACTION), A, ghosts=(gone,))
+
+
+@pytest.mark.parametrize("left", [BOUND, TAKEN, DOUBTFUL])
+@pytest.mark.parametrize("message", [a_message(), a_result()], ids=lambda m: m.kind.value)
+def test_ghost_alone_gets_what_fits(left: Job, message: BotMessage) -> None:
+    """When nothing that runs fits, the message is the ghost's."""
+    assert Match("G", Link.TEXT) == haunt(message, running("A", "a blue boat"), ghosts=(left,))
+
+
+@pytest.mark.parametrize(
+    ("message", "runs", "left", "whose"),
+    [
+        (a_result(), ANNOUNCED, BOUND, None),
+        (a_message(), A, BOUND, None),
+        (a_message(), A, TAKEN, None),
+        (a_result(), A, TAKEN, None),
+        (a_result(), ANNOUNCED, TAKEN, "A"),
+        (a_message(), A, DOUBTFUL, "A"),
+        (a_result(), A, DOUBTFUL, "A"),
+        (a_message(), running("A", phase=PressPhase.SENT), DOUBTFUL, None),
+    ],
+    ids=[
+        "announced, both", "first word, ghost has more to say", "first word, both taken", "result, neither announced",
+        "result, only one announced", "first word, one in doubt", "result, one in doubt", "both in doubt",
+    ],
+)  # fmt: skip
+def test_ghost_in_the_way(message: BotMessage, runs: Job, left: Job, whose: str | None) -> None:
+    """A ghost makes a message ambiguous unless its press is in doubt, or unheard of, where the other's is not."""
+    expected = Ambiguous(("A", "G")) if whose is None else Match(whose, Link.TEXT)
+
+    assert expected == haunt(message, runs, ghosts=(left,))
+
+
+def test_second_note_of_a_running_job_is_not_a_ghosts_first() -> None:
+    """A plain note that quotes a running job's prompt again is nobody's first word, unless a ghost may be waiting for it."""
+    told = msgspec.structs.replace(ANNOUNCED, message_id=OTHER_MESSAGE)
+
+    assert None is haunt(a_message(), told, ghosts=(DOUBTFUL,))
+    assert Ambiguous(("A", "G")) == haunt(a_message(), told, ghosts=(TAKEN,))
+
+
+def test_ghost_of_another_user() -> None:
+    """What one Discord user sees is not about another's ghost."""
+    assert None is haunt(a_result(), ghosts=(ghost(PressPhase.BOUND, user_id="6666"),))
+
+
+def test_ghost_shares_the_pressed_message() -> None:
+    """A reply to a message that was pressed twice may be about either press, also after one was cancelled."""
+    message = a_result(referenced_message_id=PARENT_MESSAGE, mentions=())
+
+    assert Ambiguous(("A", "G")) == haunt(message, ANNOUNCED, ghosts=(BOUND,))
 
 
 @pytest.mark.parametrize(

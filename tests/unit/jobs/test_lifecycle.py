@@ -22,6 +22,7 @@ from pikarelay.jobs.lifecycle import (
     Moderated,
     Progressed,
     Sent,
+    Settled,
     Step,
     apply,
 )
@@ -41,6 +42,7 @@ FACTS: list[Fact] = [
     Sent(user_id="1", floor_id="2", application_id="3", bot_id="4"),
     Accepted(interaction_id="5"),
     Bound(),
+    Settled(),
 ]
 LATER = START + timedelta(seconds=9)
 
@@ -71,12 +73,48 @@ def test_step_by_table(status: Status, step: Step) -> None:
         assert expected is apply(job, step, LATER).status
 
 
-@pytest.mark.parametrize("event", [*STEPS, *FACTS], ids=named)
+@pytest.mark.parametrize("event", [*STEPS, FACTS[0]], ids=named)
 @pytest.mark.parametrize("status", sorted(FINAL), ids=named)
 def test_final_has_no_way_out(status: Status, event: Event) -> None:
-    """Nothing happens to a job that has ended."""
+    """Nothing happens to a job that has ended, and its press does not leave any more."""
     with pytest.raises(IllegalTransition):
         apply(a_job(status=status), event, LATER)
+
+
+@pytest.mark.parametrize("fact", FACTS[1:], ids=named)
+@pytest.mark.parametrize("status", sorted(FINAL), ids=named)
+def test_facts_about_an_ended_job_change_nothing_that_is_shown(status: Status, fact: Fact) -> None:
+    """What is learnt of the press of an ended job leaves status, time and body as they are."""
+    job = a_job(status=status, press=PressPhase.SENT, reply_url="https://hook.example/x")
+    after = apply(job, fact, LATER)
+
+    assert job.press != after.press
+    assert job == msgspec.structs.replace(after, press=job.press)
+
+
+@pytest.mark.parametrize(
+    ("step", "phase"),
+    [
+        (STEPS[2], PressPhase.SETTLED),
+        (STEPS[3], PressPhase.SETTLED),
+        (Failed(error="no", message=a_message(kind=Kind.FAILED)), PressPhase.SETTLED),
+        (Failed(error="no", press=PressPhase.SETTLED), PressPhase.SETTLED),
+        (Failed(error="no", press=PressPhase.REFUSED), PressPhase.REFUSED),
+        (STEPS[4], PressPhase.ACCEPTED),
+        (Cancelled(), PressPhase.ACCEPTED),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_an_ending_says_of_the_press(step: Step, phase: PressPhase) -> None:
+    """The bot's last word settles the press; an ending of our own leaves it to what may still come."""
+    assert phase is apply(a_job(press=PressPhase.ACCEPTED), step, LATER).press.phase
+
+
+@pytest.mark.parametrize("over", [PressPhase.SETTLED, PressPhase.REFUSED])
+@pytest.mark.parametrize("fact", [FACTS[1], FACTS[2]], ids=named)
+def test_press_that_is_over_stays_over(over: PressPhase, fact: Fact) -> None:
+    """No late fact reopens a press of which nothing comes any more."""
+    assert over is apply(a_job(status=Status.FAILED, press=over), fact, LATER).press.phase
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=named)
@@ -94,7 +132,7 @@ def test_sent_fixes_who_where_and_when() -> None:
     assert (press.phase, press.sent) == (PressPhase.SENT, LATER)
 
 
-@pytest.mark.parametrize("phase", [PressPhase.SENT, PressPhase.ACCEPTED, PressPhase.BOUND])
+@pytest.mark.parametrize("phase", [phase for phase in PressPhase if phase is not PressPhase.WAITING])
 def test_sent_twice_is_illegal(phase: PressPhase) -> None:
     """A press that has left cannot leave again."""
     with pytest.raises(IllegalTransition):
@@ -120,7 +158,7 @@ def test_result_is_taken_over() -> None:
     """A finished job shows the message with the video, its buttons and its files."""
     job = apply(a_job(press=PressPhase.SENT), Finished(message=a_result(), weak=True), LATER)
 
-    assert (a_result().id, (VIDEO,), PressPhase.BOUND) == (job.message_id, job.attachments, job.press.phase)
+    assert (a_result().id, (VIDEO,), PressPhase.SETTLED) == (job.message_id, job.attachments, job.press.phase)
     assert RETRY in job.buttons
     assert job.press.weak
 
@@ -179,7 +217,7 @@ def test_failure_of_the_bot_shows_its_message() -> None:
 def test_any_life(events: list[Event], ticks: list[int]) -> None:
     """
     Through any legal events, at any times, `updated` and the phase never go back, identity never changes, and the
-    first ending is the last.
+    first ending is the last: after it, neither status nor time moves.
     """
     job = a_job()
     for event, tick in zip(events, ticks, strict=False):
@@ -187,7 +225,7 @@ def test_any_life(events: list[Event], ticks: list[int]) -> None:
             after = apply(job, event, START + timedelta(seconds=tick))
         except IllegalTransition:
             continue
-        assert not job.is_final
+        assert not job.is_final or (after.status, after.updated) == (job.status, job.updated)
         assert after.updated >= job.updated
         assert phase(after) >= phase(job)
         assert identity(job) == identity(after)

@@ -9,17 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pikarelay.jobs.correlation import Match, match, related_messages
-from pikarelay.jobs.job import Job, PressPhase
-from pikarelay.jobs.lifecycle import Accepted, Sent, apply
+from pikarelay.jobs.correlation import Ambiguous, match, related_messages, suspects
+from pikarelay.jobs.deadlines import Deadlines
+from pikarelay.jobs.job import Job, PressPhase, Status
+from pikarelay.jobs.lifecycle import Accepted, Bound, Cancelled, Sent, apply
 from pikarelay.jobs.messages import BotMessage, Kind
-from pikarelay.jobs.reading import event_of
+from pikarelay.jobs.reading import event_of, late_event_of
 from pikarelay.jobs.snowflakes import first_of
 from pikarelay.jobs.turns import UNBOUND_FOR_AT_MOST, look_again, next_press
 from tests.factories import VIDEO, a_job, a_message, a_press, a_running_job
 from tests.fakes.clock import START
 from tests.fakes.discord import APPLICATION, BOT, USER
 
+#: The bot of these tests takes any time for anything.
+PATIENT = Deadlines(first_message=timedelta(days=1), whole_job=timedelta(days=1))
 SOON = START + timedelta(seconds=5)
 
 
@@ -31,9 +34,20 @@ def bound(job_id: str, prompt: str = "a red kite") -> Job:
     return a_running_job(job_id, prompt=prompt, press=a_press(PressPhase.BOUND))
 
 
-def turn(queue: list[Job], running: list[Job], *, identify: bool, now: datetime = SOON) -> str | None:
-    job = next_press(queue, running, results_identify=lambda _: identify, now=now)
+def turn(
+    queue: list[Job],
+    running: list[Job],
+    *,
+    identify: bool,
+    now: datetime = SOON,
+    ghosts: tuple[Job, ...] = (),
+) -> str | None:
+    job = next_press(queue, running, results_identify=lambda _: identify, now=now, ghosts=ghosts)
     return None if job is None else job.job_id
+
+
+def ghost(phase: PressPhase, prompt: str = "a red kite") -> Job:
+    return a_running_job("g", prompt=prompt, status=Status.CANCELLED, press=a_press(phase))
 
 
 def test_first_goes_first() -> None:
@@ -63,6 +77,25 @@ def test_same_prompt_waits_while_results_do_not_identify() -> None:
     """A bot whose results say nothing of their press runs one job for each prompt."""
     assert None is turn([waiting("1")], [bound("0")], identify=False)
     assert turn([waiting("1")], [bound("0")], identify=True) == "1"
+
+
+@pytest.mark.parametrize(
+    ("phase", "now", "leaves"),
+    [
+        (PressPhase.BOUND, SOON, False),
+        (PressPhase.BOUND, START + timedelta(minutes=20), False),
+        (PressPhase.ACCEPTED, SOON, False),
+        (PressPhase.ACCEPTED, START + UNBOUND_FOR_AT_MOST, True),
+        (PressPhase.SENT, SOON, True),
+    ],
+)
+def test_ghost_of_the_same_prompt(phase: PressPhase, now: datetime, leaves: bool) -> None:
+    """What is left of a cancelled job holds up its likes until the bot is done with it, or seems not to know of it."""
+    expected = "1" if leaves else None
+
+    assert expected == turn([waiting("1")], [], identify=False, now=now, ghosts=(ghost(phase),))
+    assert turn([waiting("1")], [], identify=True, now=now, ghosts=(ghost(phase),)) == "1"
+    assert turn([waiting("1")], [], identify=False, now=now, ghosts=(ghost(phase, "else"),)) == "1"
 
 
 def test_different_prompt_overtakes() -> None:
@@ -155,6 +188,7 @@ class Channel:
         self._random = random.Random(seed)
         self._learnt: bool | None = None
         self._waiting = list(jobs)
+        self.cancels = False
         #: What the bot still has to say, job by job; jobs in any order, each one's messages in theirs.
         self._coming: dict[str, list[str]] = {}
 
@@ -162,15 +196,30 @@ class Channel:
         for _ in range(len(self.jobs) * 12):
             self.now += timedelta(milliseconds=self._random.choice([10, 900, 7000]))
             self._press()
+            if self.cancels and self._random.random() < 0.15:
+                self._cancel()
             if self._coming and self._random.random() < 0.8:
                 self._hear()
 
+    def _cancel(self) -> None:
+        """Give up one of the running jobs, of which the bot goes on to speak."""
+        if running := self._running():
+            job = self._random.choice(running)
+            self.jobs[job.job_id] = apply(job, Cancelled(), self.now)
+
+    def _running(self) -> list[Job]:
+        return [j for j in self.jobs.values() if j.press.phase is not PressPhase.WAITING and not j.is_final]
+
+    def _ghosts(self) -> list[Job]:
+        return [job for job in self.jobs.values() if PATIENT.is_ghost(job, self.now)]
+
     def _press(self) -> None:
-        running = [
-            j for j in self.jobs.values() if j.press.phase is not PressPhase.WAITING and not j.is_final
-        ]
         job = next_press(
-            self._waiting, running, results_identify=lambda _: self._learnt is True, now=self.now
+            self._waiting,
+            self._running(),
+            results_identify=lambda _: self._learnt is True,
+            now=self.now,
+            ghosts=self._ghosts(),
         )
         if job is None:
             return
@@ -178,9 +227,8 @@ class Channel:
         floor = str(first_of(self.now - timedelta(seconds=2)))
         sent = Sent(user_id=USER, floor_id=floor, application_id=APPLICATION, bot_id=BOT)
         self.jobs[job.job_id] = apply(job, sent, self.now)
-        if self._random.random() < 0.5:
-            accepted = Accepted(interaction_id=f"1{job.press.nonce}")
-            self.jobs[job.job_id] = apply(self.jobs[job.job_id], accepted, self.now)
+        accepted = Accepted(interaction_id=f"1{job.press.nonce}" if self._random.random() < 0.5 else None)
+        self.jobs[job.job_id] = apply(self.jobs[job.job_id], accepted, self.now)
         said = ["acknowledge"] if self.bot.acknowledges else []
         self._coming[job.job_id] = [*said, "queued", "result"]
 
@@ -195,16 +243,22 @@ class Channel:
             self._observe(message)
 
     def _observe(self, message: BotMessage) -> None:
-        open_jobs = [
-            j for j in self.jobs.values() if j.press.phase is not PressPhase.WAITING and not j.is_final
-        ]
+        ghosts = self._ghosts()
         owners = {i: self.owners[i] for i in related_messages(message) if i in self.owners}
-        found = match(message, open_jobs, owners, USER)
-        if not isinstance(found, Match):
+        found = match(message, self._running(), owners, USER, ghosts)
+        if isinstance(found, Ambiguous):
+            for job in suspects(message, found, [*self._running(), *ghosts]):
+                self.jobs[job.job_id] = apply(job, Bound(weak=True), self.now)
+            return
+        if found is None:
             return
         assert self.bot.truth[message.id] == found.job_id
         job = self.jobs[found.job_id]
-        event = event_of(job, message, weak=not found.is_identifying)
+        weak = not found.is_identifying
+        if job.is_final:
+            event = late_event_of(job, message, weak=weak, is_known=message.id in self.owners)
+        else:
+            event = event_of(job, message, weak=weak)
         if event is None:
             return
         self.jobs[job.job_id] = apply(job, event, self.now)
@@ -234,16 +288,27 @@ PROMPTS = [
     edits=st.booleans(),
     acknowledges=st.booleans(),
     frame=st.sampled_from(["", "Author: me", "-w 2 Image: 1 Attachment Author: me"]),
+    cancels=st.booleans(),
     seed=st.integers(0, 2**32),
 )
 def test_no_result_is_ever_given_to_the_wrong_job(
-    prompts: list[str], identifies: bool, edits: bool, acknowledges: bool, frame: str, seed: int
+    prompts: list[str],
+    identifies: bool,
+    edits: bool,
+    acknowledges: bool,
+    frame: str,
+    cancels: bool,
+    seed: int,
 ) -> None:
-    """Whatever the prompts, the bot's habits, and the order in which its messages come, none is taken for another job's."""
+    """
+    Whatever the prompts, the bot's habits, the order in which its messages come, and which jobs are given up on the way,
+    none is taken for another job's.
+    """
     jobs = [a_job(f"j{n}", prompt=text, press=a_press(nonce=str(9000 + n))) for n, text in enumerate(prompts)]
     channel = Channel(
         jobs, Bot(identifies=identifies, edits=edits, acknowledges=acknowledges, frame=frame), seed
     )
+    channel.cancels = cancels
 
     channel.run()
 

@@ -1,5 +1,6 @@
 """A caller gives up."""
 
+import msgspec
 import pytest
 
 from pikarelay.errors import JobIdNotProvided, JobNotFound
@@ -32,15 +33,17 @@ async def test_ended_job_keeps_its_status(relay: FakeRelay, status: Status) -> N
 
 
 async def test_late_result_changes_nothing(relay: FakeRelay) -> None:
-    """What Discord ran on with stays with it: a result after the cancellation is not shown."""
+    """A result after the cancellation is not shown: it settles the press, and waits for a person."""
     relay.retry()
     await settle()
     await cancel_job(relay.store, relay.recorder, a_caller(), "job-1")
     cancelled = relay.job()
     await relay.say("job-1", a_result())
 
-    assert cancelled is relay.job()
     assert PressPhase.ACCEPTED is cancelled.press.phase
+    assert PressPhase.SETTLED is relay.job().press.phase
+    assert cancelled == msgspec.structs.replace(relay.job(), press=cancelled.press)
+    assert [("job-1",)] == [orphan.candidates for orphan in relay.store.kept_orphans.values()]
 
 
 async def test_waiting_post_is_answered(relay: FakeRelay) -> None:

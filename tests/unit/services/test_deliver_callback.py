@@ -2,19 +2,24 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from pikarelay.jobs.backoff import SCHEDULE
+from pikarelay.jobs.breaker import Health
 from pikarelay.jobs.lifecycle import Cancelled
-from pikarelay.services.deliver_callback import CallbackDelivery
-from pikarelay.services.ports import Callback, Delivery
+from pikarelay.jobs.secret import Secret
+from pikarelay.services.deliver_callback import CallbackDelivery, outcome_of
+from pikarelay.services.ports import Callback, CallbackOutcome, CallbackSecret, Delivery
 from tests.factories import a_running_job
 from tests.fakes.callbacks import FakeReceiver
-from tests.fakes.clock import settle
+from tests.fakes.clock import START, settle
 from tests.fakes.relay import FakeRelay
 
 LEASE = timedelta(seconds=120)
+DAY = timedelta(days=1)
+FRESH = Health()
 REFUSED = Delivery(status=500, error="http_500", duration=timedelta(milliseconds=12.4), address="192.0.2.1")
 GONE = Delivery(status=410, error="http_410", duration=timedelta())
 
@@ -33,7 +38,7 @@ async def due(relay: FakeRelay) -> Callback:
     if "job-1" not in relay.store.jobs:
         relay.store.jobs["job-1"] = a_running_job(reply_url="https://hook.example/x")
         await relay.recorder.record("job-1", Cancelled())
-    (callback,) = await relay.store.claim_callbacks(relay.clock.now(), LEASE, 10)
+    (callback,) = await relay.store.claim_callbacks(relay.clock.now(), LEASE, 10, 10)
     return callback
 
 
@@ -91,3 +96,95 @@ async def test_never_before_the_answer(
     await settle()
     assert trying.done()
     assert 1 == len(receiver.received)
+
+
+def tried(error: str, status: int | None = None) -> Delivery:
+    return Delivery(status=status, error=error, duration=timedelta())
+
+
+def outcome(delivery: Delivery, health: Health = FRESH, **its: Any) -> CallbackOutcome:
+    callback = Callback(
+        **{"callback_id": "cb", "job_id": "j", "url": "", "body": b"", "attempt": 1, "created": START, **its}
+    )
+    return outcome_of(callback, delivery, health, SCHEDULE, 0.5, START)
+
+
+PAUSED = Health(failures=10, pauses=3, paused_until=START, failing_since=START - DAY)
+
+
+def test_paused_target_costs_no_tries() -> None:
+    """The one try after a pause is not counted, and its callback is the next one again."""
+    after = outcome(tried("connect"), PAUSED, tries=9)
+
+    assert (False, START, False) == (after.is_counted, after.retry_at, after.given_up)
+    assert START + timedelta(minutes=8) == after.health.paused_until
+
+
+def test_the_tenth_failure_is_counted() -> None:
+    """The try that trips the breaker belongs to its callback's schedule like those before it."""
+    after = outcome(tried("connect"), Health(failures=9, failing_since=START), tries=1)
+
+    assert after.is_counted
+    assert START + SCHEDULE[2] == after.retry_at
+
+
+def test_answer_after_a_pause_is_counted() -> None:
+    """Once somebody answers, if only to refuse, the schedule goes on."""
+    after = outcome(tried("http_500", 500), PAUSED, tries=1)
+
+    assert (True, START + SCHEDULE[2]) == (after.is_counted, after.retry_at)
+    assert not after.health.is_tripped
+
+
+def test_week_is_the_end() -> None:
+    """A callback that has waited for a week, its tries unused, is given up with the next failure."""
+    after = outcome(tried("connect"), PAUSED, begun=START - timedelta(days=7, seconds=1))
+
+    assert after.given_up
+    assert 1 == after.health.exhausted
+
+
+def test_replay_begins_anew() -> None:
+    """What counts is when the schedule began, not when the job ended."""
+    after = outcome(tried("http_500", 500), created=START - timedelta(days=20), begun=START)
+
+    assert START + SCHEDULE[1] == after.retry_at
+
+
+def test_gone_is_no_exhaustion() -> None:
+    """A receiver that says it is gone ends its callback, which says nothing against its target."""
+    after = outcome(tried("http_410", 410))
+
+    assert after.given_up
+    assert 0 == after.health.exhausted
+
+
+@pytest.mark.parametrize("error", ["connect", "timeout", "http_500", "blocked"])
+def test_last_try(error: str) -> None:
+    """After the last try of the schedule a callback is given up, whatever the failure was."""
+    after = outcome(tried(error, 500 if error == "http_500" else None), tries=len(SCHEDULE) - 1)
+
+    assert after.given_up
+    assert 1 == after.health.exhausted
+
+
+async def test_signed_with_the_callers_secrets(
+    relay: FakeRelay, receiver: FakeReceiver, delivery: CallbackDelivery
+) -> None:
+    """Each try is signed with what is in use at that moment."""
+    relay.store.secrets = [
+        CallbackSecret(
+            secret_id=text,
+            caller_id=its,
+            secret=Secret(text),
+            created=START,
+            expires=START + timedelta(seconds=seconds) if seconds else None,
+        )
+        for text, its, seconds in (("new", "caller-1", 0), ("old", "caller-1", 1), ("other", "caller-2", 0))
+    ]
+    receiver.answers.append(REFUSED)
+    await delivery.deliver(await due(relay))
+    await relay.clock.advance(SCHEDULE[1])
+    await delivery.deliver(await due(relay))
+
+    assert [{"new", "old"}, {"new"}] == [{s.reveal() for s in secrets} for secrets in receiver.secrets]

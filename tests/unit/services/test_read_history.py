@@ -6,7 +6,17 @@ import pytest
 
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import PressPhase, Status
-from tests.factories import CHANNEL, a_job, a_message, a_press, a_result, a_running_job, snowflake
+from pikarelay.jobs.secret import Secret
+from tests.factories import (
+    CHANNEL,
+    a_job,
+    a_message,
+    a_press,
+    a_result,
+    a_running_job,
+    an_account,
+    snowflake,
+)
 from tests.fakes.relay import FakeRelay
 
 OTHER = "1180000000000000002"
@@ -66,3 +76,25 @@ async def test_unreadable_is_left_for_later(relay: FakeRelay, trouble: Exception
     await relay.history.catch_up([relay.job()])
 
     assert Status.CREATED is relay.job().status
+
+
+async def test_tokens_are_tried_in_turn(relay: FakeRelay) -> None:
+    """The account's token reads the channel for everybody; the newest job's takes over when Discord refuses it."""
+    await relay.store.put_account(an_account(discord_token=Secret("account's")))
+    older = a_running_job("a", discord_token=Secret("older"))
+    newer = a_running_job("b", discord_token=Secret("newer"), created=older.created + timedelta(seconds=1))
+    relay.discord.unusable = {"account's"}
+    await relay.history.catch_up([older, newer])
+
+    assert ["account's", "newer"] == relay.discord.readers
+
+
+async def test_one_reading_serves_all_users(relay: FakeRelay) -> None:
+    """A channel with presses of two Discord users is read once, and each message is shown to both."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.store.jobs["b"] = a_running_job("b", press=a_press(PressPhase.SENT, user_id="6666", nonce="n"))
+    relay.discord.messages[a_result().id] = a_result()
+    await relay.history.catch_up(relay.store.jobs[name] for name in ("job-1", "b"))
+
+    assert 1 == len(relay.discord.histories_read)
+    assert Status.COMPLETED is relay.job().status

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pikarelay.errors import DiscordRefused, DiscordUnavailable
+from pikarelay.errors import AccountUnusable, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import Button, PressPhase, Status, Upload, Verb
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.services.ports import CommandRun
@@ -196,3 +196,32 @@ async def test_job_that_is_gone(relay: FakeRelay) -> None:
     relay.discord.not_ready = LOST
     assert None is await relay.sender.send(a_job())
     assert [] == relay.discord.interactions
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        DiscordRefused(403, "{}"),
+        AccountUnusable("no"),
+        DiscordUnavailable("down", may_have_happened=False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_certain_refusal_leaves_nothing_behind(relay: FakeRelay, refusal: Exception) -> None:
+    """Of a press that Discord refused for certain nothing comes, so nothing is looked for."""
+    relay.discord.answers.append(refusal)
+    await send(relay)
+
+    assert (Status.FAILED, PressPhase.REFUSED) == (relay.job().status, relay.job().press.phase)
+
+
+async def test_cancelled_while_it_was_sent(relay: FakeRelay) -> None:
+    """Discord's yes to a press whose job was cancelled meanwhile is remembered: something is to come."""
+
+    async def cancel() -> None:
+        await relay.recorder.record("job-1", Cancelled())
+
+    relay.discord.answers.append(cancel)
+    await send(relay)
+
+    assert (Status.CANCELLED, PressPhase.ACCEPTED) == (relay.job().status, relay.job().press.phase)

@@ -16,9 +16,9 @@ from pikarelay.errors import (
     TooManyJobs,
 )
 from pikarelay.jobs.job import PressPhase, Status
-from pikarelay.jobs.messages import Kind
+from pikarelay.jobs.messages import InteractionAccepted, Kind
 from pikarelay.services.submit_job import Submitted
-from tests.factories import a_message, a_parent, an_account
+from tests.factories import a_message, a_parent, a_result, an_account
 from tests.fakes.clock import settle
 from tests.fakes.relay import FakeRelay
 
@@ -349,3 +349,33 @@ async def test_command(relay: FakeRelay) -> None:
     body = json.loads(encode(job_body(answer_of(post).job)))
     assert ("pika-create", "a blue boat", 4) == (body["verb"], body["prompt"], body["maxJobs"])
     assert [{"prompt": "a blue boat"}] == [run.options for run in relay.discord.runs]
+
+
+@pytest.mark.parametrize("was_sent", [True, False])
+async def test_what_a_429_leaves_behind(relay: FakeRelay, was_sent: bool) -> None:
+    """A press that Discord's 429 took back is looked for; one that did not even leave is not."""
+    relay.discord.answers.append(DiscordRateLimited("{}", was_sent=was_sent))
+    post = relay.retry()
+    await settle()
+
+    assert isinstance(post.exception(), DiscordRateLimited)
+    assert [] == relay.jobs_made
+    assert was_sent == ("job-1" in relay.store.withdrawn)
+
+
+async def test_result_after_a_429_is_not_the_resubmitted_jobs(relay: FakeRelay) -> None:
+    """When the 429 was not true, its result waits for a person, and the resubmitted job for its own."""
+    relay.discord.answers.append(DiscordRateLimited("{}"))
+    relay.retry()
+    await settle()
+    await relay.see(InteractionAccepted(nonce="9001", interaction_id="5"))
+    await relay.see(a_message())
+    relay.retry()
+    await settle()
+    assert 1 == len(relay.discord.presses)
+    await relay.see(a_result())
+    await settle()
+
+    assert 2 == len(relay.discord.presses)
+    assert Status.CREATED is relay.job("job-2").status
+    assert [("job-1",)] == [orphan.candidates for orphan in relay.store.kept_orphans.values()]

@@ -9,7 +9,7 @@ from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.ports import Delivery
-from pikarelay.workers.callback_dispatcher import CallbackDispatcher
+from pikarelay.workers.callback_dispatcher import FAILING_AT_ONCE, FRESH_AT_ONCE, CallbackDispatcher
 from tests.factories import a_press, a_running_job
 from tests.fakes.callbacks import FakeReceiver
 from tests.fakes.clock import settle
@@ -34,11 +34,16 @@ async def dispatcher(relay: FakeRelay, receiver: FakeReceiver) -> AsyncIterator[
     await dispatcher.stop()
 
 
-async def end(relay: FakeRelay, job_id: str) -> None:
+async def end(relay: FakeRelay, job_id: str, host: str = "hook.example") -> None:
     relay.store.jobs[job_id] = a_running_job(
-        job_id, reply_url="https://hook.example/x", press=a_press(nonce=job_id)
+        job_id, reply_url=f"https://{host}/x", press=a_press(nonce=job_id)
     )
     await relay.recorder.record(job_id, Cancelled())
+
+
+def told(receiver: FakeReceiver, host: str) -> list[str]:
+    """Return the jobs that a host was told of, tries counted each."""
+    return [callback.job_id for callback in receiver.received if f"//{host}/" in callback.url]
 
 
 def claims(relay: FakeRelay) -> int:
@@ -96,28 +101,103 @@ async def test_retry_is_made_when_it_is_due(relay: FakeRelay, receiver: FakeRece
 
 
 @pytest.mark.usefixtures("dispatcher")
-async def test_sixty_four_at_once(relay: FakeRelay, receiver: FakeReceiver) -> None:
-    """Slow receivers hold up sixty-four tries, no more; the rest follow as places become free."""
+async def test_targets_side_by_side(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """Slow receivers hold up their places, no more; the rest follow as places become free."""
     receiver.stick()
-    for number in range(70):
-        await end(relay, f"job-{number}")
-    await settle(500)
-    assert 64 == receiver.at_once
+    for number in range(FRESH_AT_ONCE + 8):
+        await end(relay, f"job-{number}", f"h{number}.example")
+    await settle(1000)
+    assert FRESH_AT_ONCE == receiver.at_once
     receiver.unstick()
-    await settle(500)
+    await settle(1000)
 
-    assert 70 == len(receiver.received)
-    assert 64 == receiver.most_at_once
+    assert FRESH_AT_ONCE + 8 == len(receiver.received)
+    assert FRESH_AT_ONCE == receiver.most_at_once
     assert {"delivered"} == {kept.state for kept in relay.store.callbacks.values()}
 
 
 @pytest.mark.usefixtures("dispatcher")
-async def test_full_dispatcher_does_not_spin(relay: FakeRelay, receiver: FakeReceiver) -> None:
-    """With all places taken the store is not asked."""
-    receiver.stick()
-    for number in range(64):
+async def test_one_try_a_target(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """A receiver is never sent two callbacks at once, and gets all of them without a pause."""
+    for number in range(20):
         await end(relay, f"job-{number}")
+    await settle(1000)
+
+    assert 1 == receiver.most_at_one_host
+    assert [f"job-{number}" for number in range(20)] == sorted(
+        told(receiver, "hook.example"), key=lambda job_id: int(job_id[4:])
+    )
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_a_hundred_that_hold_delay_nobody(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """While a hundred receivers hold each try for a minute and then fail, a healthy one hears of each job at once."""
+    timed_out = Delivery(error="timeout", duration=timedelta(seconds=60))
+    for number in range(100):
+        host = f"dead{number}.example"
+        receiver.holds[host] = lambda: relay.clock.sleep(timedelta(seconds=60))
+        receiver.refusals[host] = timed_out
+        for job in range(3):
+            await end(relay, f"dead-{number}-{job}", host)
+    late = []
+    for number in range(20):
+        await relay.clock.advance(timedelta(seconds=31))
+        before = relay.clock.now()
+        await end(relay, f"job-{number}", "healthy.example")
+        await settle(200)
+        late += [job for job in [f"job-{number}"] if job not in told(receiver, "healthy.example")]
+        assert before == relay.clock.now()
+
+    assert [] == late
+    assert 20 == len(told(receiver, "healthy.example"))
+    assert 1 == receiver.most_at_one_host
+    assert all(told(receiver, f"dead{number}.example") for number in range(100))
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_failing_targets_have_few_places(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """Targets whose last try failed share a smaller number of places."""
+    for number in range(FAILING_AT_ONCE + 20):
+        receiver.refusals[f"h{number}.example"] = REFUSED
+        await end(relay, f"job-{number}", f"h{number}.example")
+    await settle(1000)
+    receiver.stick()
+    await relay.clock.advance(SCHEDULE[1])
     await settle(500)
+
+    assert FAILING_AT_ONCE == receiver.at_once
+    receiver.unstick()
+    await settle(1000)
+    assert 2 * (FAILING_AT_ONCE + 20) == len(receiver.received)
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_dead_target_is_asked_once_a_pause(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """
+    A hundred callbacks to a host that is down for hours cost ten tries and then one a pause, and all are delivered,
+    each once, within the hour that it is back.
+    """
+    receiver.refusals["down.example"] = Delivery(error="connect", duration=timedelta())
+    for number in range(100):
+        await end(relay, f"job-{number}", "down.example")
+    await relay.clock.advance(timedelta(hours=6))
+    asked = len(receiver.received)
+    del receiver.refusals["down.example"]
+    await relay.clock.advance(timedelta(hours=1))
+    await settle(2000)
+
+    assert 10 + 6 <= asked <= 10 + 6 + 6
+    assert {"delivered"} == {kept.state for kept in relay.store.callbacks.values()}
+    assert 100 + asked == len(receiver.received)
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_full_dispatcher_does_not_spin(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """With all places taken the store is hardly asked."""
+    receiver.stick()
+    for number in range(FRESH_AT_ONCE + 1):
+        await end(relay, f"job-{number}", f"h{number}.example")
+    await settle(1000)
     full = claims(relay)
     await settle(500)
 

@@ -1,6 +1,7 @@
 """Sessions are opened, and what they show arrives."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -21,7 +22,7 @@ US = Identity(user_id=USER)
 
 @pytest.fixture
 async def listener(relay: FakeRelay) -> AsyncIterator[GatewayListener]:
-    listener = GatewayListener(relay.store, relay.discord, relay.observer, relay.history)
+    listener = GatewayListener(relay.store, relay.discord, relay.observer, relay.history, relay.clock)
     yield listener
     await listener.stop()
 
@@ -106,3 +107,43 @@ async def test_stop_ends_what_is_under_way(relay: FakeRelay, listener: GatewayLi
     await settle()
 
     assert set() == listener._tasks
+
+
+async def test_replaced_token(relay: FakeRelay, listener: GatewayListener) -> None:
+    """A new token listens at once; the old one's session is closed when no job needs it any more."""
+    await relay.store.put_account(an_account())
+    await listener.start()
+    await settle()
+    relay.store.jobs["job-1"] = a_running_job()
+    await relay.store.put_account(an_account(discord_token=Secret("fresh"), updated=relay.clock.now()))
+    await listener.accounts_changed()
+    await settle()
+    assert [(TOKEN, CHANNEL), ("fresh", CHANNEL)] == relay.discord.listening
+    assert [] == relay.discord.forgotten
+    relay.store.jobs["job-1"] = a_running_job(status=Status.FAILED)
+    await listener.accounts_changed()
+
+    assert [TOKEN] == relay.discord.forgotten
+
+
+async def test_account_set_up_anew(relay: FakeRelay, listener: GatewayListener) -> None:
+    """The same token stored again, by whichever process, is used again within seconds, and only then."""
+    await relay.store.put_account(an_account())
+    await listener.start()
+    await relay.clock.advance(timedelta(seconds=20))
+    assert [] == relay.discord.released
+    await relay.store.put_account(an_account(updated=relay.clock.now()))
+    await relay.clock.advance(timedelta(seconds=5))
+
+    assert [TOKEN] == relay.discord.released
+    assert 2 == len(relay.discord.listening)
+
+
+async def test_removed_account(relay: FakeRelay, listener: GatewayListener) -> None:
+    """The session of an account that was removed is closed."""
+    await relay.store.put_account(an_account())
+    await listener.start()
+    await relay.store.delete_account("caller-1", CHANNEL)
+    await listener.accounts_changed()
+
+    assert [TOKEN] == relay.discord.forgotten

@@ -210,7 +210,7 @@ async def test_killed_between_commit_and_answer(relay: FakeRelay) -> None:
     await settle()
     relay.presser._lanes[CHANNEL]._task.cancel()  # type: ignore[union-attr] # the kill
     await settle()
-    heir = Presser(relay.store, relay.sender, relay.habits, relay.board, relay.clock)
+    heir = Presser(relay.store, relay.view, relay.sender, relay.habits, relay.board, relay.clock)
     await heir.start()
     await relay.clock.advance(30 * SECOND)
     await heir.stop()

@@ -6,6 +6,7 @@ refuses is remembered as such, and Discord is not asked again.
 """
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -28,7 +29,7 @@ from pikarelay.discord.wire.session import IdentifyPace, SessionState
 from pikarelay.errors import DiscordUnavailable
 from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.secret import Secret
-from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity
+from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity, KeptSession
 
 BASE_URL: Final = "https://discord.com/api/v9"
 API_VERSION: Final = 9
@@ -76,7 +77,7 @@ class DiscordAccounts:
         live_timeout: timedelta = timedelta(seconds=8),
         intents: int | None = None,
         patterns: Iterable[Pattern] = (),
-        resume: Mapping[Secret, SessionState] = MappingProxyType({}),
+        resume: Mapping[bytes, KeptSession] = MappingProxyType({}),
         jitter: Callable[[], float] = random.random,
         timeout: aiohttp.ClientTimeout = TIMEOUT,
     ) -> None:
@@ -84,7 +85,7 @@ class DiscordAccounts:
         Take what is shared; `http` stays the caller's to close.
 
         `gateway_url` None: ask Discord. `application_id` None: go by `application_name`. `intents` None: send none,
-        as user clients do. `resume` holds what `session_states` returned, perhaps in another process.
+        as user clients do. `resume` holds what `sessions` returned, perhaps in another process.
         """
         self._clock = clock
         self._gateway_url = gateway_url
@@ -94,7 +95,10 @@ class DiscordAccounts:
         #: By the user that the token's first part names.
         self._identify_paces: dict[str, IdentifyPace] = {}
         self._is_stopped = False
-        self._resume = resume
+        #: By the token's digest; each is gone on with once.
+        self._resume = dict(resume)
+        #: What there was when everything was stopped.
+        self._left: dict[bytes, KeptSession] = {}
         self._setup = Setup(
             http=http,
             transport=self._transport,
@@ -120,6 +124,7 @@ class DiscordAccounts:
         """Close all sessions so that Discord keeps them resumable."""
         self._is_stopped = True
         await asyncio.gather(*(account.stop() for account in self._accounts.values()))
+        self._left = self._sessions()
         self._accounts.clear()
 
     # The port
@@ -178,22 +183,40 @@ class DiscordAccounts:
         if account is not None:
             await account.stop()
 
-    def session_states(self) -> dict[Secret, SessionState]:
-        """Return what each live session could be resumed with, by another process too."""
-        return {
-            token: state
-            for token, account in self._accounts.items()
-            if (state := account.gateway.state) is not None
-        }
+    def sessions(self) -> dict[bytes, KeptSession]:
+        """
+        Return what each session can be gone on with, by another process too, under the SHA-256 of its token.
+
+        Also after `stop`, when nothing changes any more; sessions that were not taken up again yet are among them.
+        """
+        return dict(self._left) if self._is_stopped else self._sessions()
+
+    def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
+        """Go on with these sessions where their tokens are asked for. Call it before that."""
+        self._resume.update(sessions)
 
     # Inside
+
+    def _sessions(self) -> dict[bytes, KeptSession]:
+        live = {
+            digest_of(token): KeptSession(
+                user_id=state.user_id,
+                session_id=state.session_id,
+                sequence=state.sequence,
+                resume_url=state.resume_url,
+            )
+            for token, account in self._accounts.items()
+            if (state := account.gateway.safe_state) is not None
+        }
+        return {**self._resume, **live}
 
     def _account(self, token: Secret) -> DiscordAccount:
         if self._is_stopped:
             raise DiscordUnavailable("This server is shutting down", may_have_happened=False)
         if token not in self._accounts:
             pace = self._identify_paces.setdefault(_user_part(token), IdentifyPace())
-            self._accounts[token] = DiscordAccount(token, self._setup, pace, self._resume.get(token))
+            kept = self._resume.pop(digest_of(token), None)
+            self._accounts[token] = DiscordAccount(token, self._setup, pace, _state_of(kept))
         return self._accounts[token]
 
     async def _find_url(self) -> str:
@@ -226,6 +249,22 @@ class DiscordAccounts:
             until=standing.until,
             channels=tuple(sorted(account.watched)),
         )
+
+
+def digest_of(token: Secret) -> bytes:
+    """Return the SHA-256 of a token, under which its session is kept."""
+    return hashlib.sha256(token.reveal().encode()).digest()
+
+
+def _state_of(kept: KeptSession | None) -> SessionState | None:
+    if kept is None:
+        return None
+    return SessionState(
+        user_id=kept.user_id,
+        session_id=kept.session_id,
+        sequence=kept.sequence,
+        resume_url=kept.resume_url,
+    )
 
 
 def _user_part(token: Secret) -> str:

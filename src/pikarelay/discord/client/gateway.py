@@ -6,11 +6,13 @@ the reading of their answers.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 import aiohttp
+import msgspec
 import structlog
 
 from pikarelay.discord.client.transport import USER_AGENT
@@ -98,6 +100,8 @@ class Gateway:
         self._live = asyncio.Event()
         self._wake = asyncio.Event()
         self._sightings: asyncio.Queue[Sighting | None] = asyncio.Queue()
+        #: For each sighting that is not taken in yet, oldest first, the state to go on with to see it again.
+        self._states_before: deque[SessionState | None] = deque()
         self._running: asyncio.Task[None] | None = None
         self._delivering: asyncio.Task[None] | None = None
 
@@ -123,6 +127,11 @@ class Gateway:
     def state(self) -> SessionState | None:
         """What a session, also another process's, could be resumed with."""
         return self._session.state if self._session else self._state
+
+    @property
+    def safe_state(self) -> SessionState | None:
+        """What a session could be resumed with so that no sighting is lost that the receiver has not taken in yet."""
+        return self._states_before[0] if self._states_before else self.state
 
     def is_private(self, channel: str) -> bool:
         """Whether READY named it as a direct-message channel."""
@@ -283,12 +292,12 @@ class Gateway:
             case Dispatched(name=name, payload=payload):
                 sighting = self._reader.read(name, payload, _now())
                 if not isinstance(sighting, Ignored):
-                    self._sightings.put_nowait(sighting)
+                    self._put(sighting)
             case Began(private_channels=private_channels, has_gap=has_gap):
                 self._private_channels = private_channels
                 self._log.info("gateway.identified")
                 if has_gap or self._has_begun:
-                    self._sightings.put_nowait(FeedInterrupted())
+                    self._put(FeedInterrupted())
                 self._has_begun = True
                 self._live.set()
             case Resumed():
@@ -296,18 +305,29 @@ class Gateway:
                 self._live.set()
             case Gap(missing=missing):
                 self._log.warning("gateway.gap", missing=missing)
-                self._sightings.put_nowait(FeedInterrupted())
+                self._put(FeedInterrupted())
             case Stopped(remedy=remedy, reason=reason):
                 self._log.error("gateway.stopped", remedy=remedy.value, reason=reason)
                 self._on_stopped(event)
             case Ignored(what=what):
                 self._log.debug("gateway.ignored", what=what)
 
+    def _put(self, sighting: Sighting) -> None:
+        state = self.state
+        before = (
+            None if state is None else msgspec.structs.replace(state, sequence=max(0, state.sequence - 1))
+        )
+        self._states_before.append(before)
+        self._sightings.put_nowait(sighting)
+
     async def _deliver(self) -> None:
         while (sighting := await self._sightings.get()) is not None:
-            user_id = self.user_id
-            if user_id is None:
-                continue
+            await self._hand_over(sighting)
+            self._states_before.popleft()
+
+    async def _hand_over(self, sighting: Sighting) -> None:
+        user_id = self.user_id
+        if user_id is not None:
             try:
                 await self._on_sighting(Identity(user_id=user_id), sighting)
             except Exception:  # noqa: BLE001 -- it is the receiver's, and may be anything

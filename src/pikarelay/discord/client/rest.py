@@ -67,7 +67,7 @@ class Rest:
         ]
         if running:
             longest = max(running, key=lambda limit: limit.seconds)
-            raise DiscordRateLimited(longest.body, longest.seconds)
+            raise DiscordRateLimited(longest.body, longest.seconds, was_sent=False)
 
     async def interact(self, channel: str, body: bytes) -> None:
         """

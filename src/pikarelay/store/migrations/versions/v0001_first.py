@@ -8,13 +8,17 @@ down_revision = None
 
 UNFINISHED = sa.text("status IN ('created', 'started', 'progress')")
 FINAL = sa.text("status IN ('completed', 'moderated', 'failed', 'cancelled')")
-WAITING = sa.text("due IS NOT NULL")
+HAUNTING = sa.text("status IN ('failed', 'cancelled') AND phase IN ('sent', 'accepted', 'bound')")
+UNDELIVERED = sa.text("state IN ('waiting', 'dead')")
+FRESH = sa.text("due IS NOT NULL AND failing_since IS NULL")
+FAILING = sa.text("due IS NOT NULL AND failing_since IS NOT NULL")
 
 
 def upgrade() -> None:
     _create_callers()
     _create_jobs()
     _create_callbacks()
+    _create_orphans()
     op.create_table(
         "data_keys",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
@@ -70,10 +74,12 @@ def _create_jobs() -> None:
         sa.Column("message_id", sa.Text),
         sa.Column("discord_token", sa.LargeBinary, nullable=False),
         sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.Column("withdrawn", sa.Boolean, nullable=False),
     )
     _create_index("jobs_unfinished_of_channel", "jobs", ["channel", "sent"], UNFINISHED)
     _create_index("jobs_unfinished_of_caller", "jobs", ["caller_id", "created", "job_id"], UNFINISHED)
     _create_index("jobs_final_by_age", "jobs", ["updated"], FINAL)
+    _create_index("jobs_haunting", "jobs", ["channel", "sent"], HAUNTING)
     op.create_table(
         "message_owners",
         sa.Column("message_id", sa.Text, primary_key=True),
@@ -98,6 +104,26 @@ def _create_jobs() -> None:
     op.create_index("ix_uploads_job_id", "uploads", ["job_id"])
 
 
+def _create_orphans() -> None:
+    op.create_table(
+        "orphans",
+        sa.Column("message_id", sa.Text, primary_key=True),
+        sa.Column("channel", sa.Text, nullable=False),
+        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("seen", sa.BigInteger, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("candidates", sa.LargeBinary, nullable=False),
+        sa.Column("message", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("ix_orphans_channel", "orphans", ["channel"])
+    op.create_table(
+        "gateway_sessions",
+        sa.Column("digest", sa.LargeBinary, primary_key=True),
+        sa.Column("session", sa.LargeBinary, nullable=False),
+    )
+
+
 def _create_callbacks() -> None:
     op.create_table(
         "callbacks",
@@ -105,14 +131,45 @@ def _create_callbacks() -> None:
         sa.Column(
             "job_id", sa.Text, sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), nullable=False, unique=True
         ),
+        sa.Column("caller_id", sa.Text, nullable=False),
+        sa.Column("target", sa.Text, nullable=False),
         sa.Column("url", sa.Text, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("created", sa.BigInteger, nullable=False),
+        sa.Column("begun", sa.BigInteger, nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("trigger", sa.Text, nullable=False),
         sa.Column("due", sa.BigInteger),
         sa.Column("state", sa.Text, nullable=False),
+        sa.Column("error", sa.Text),
     )
-    _create_index("callbacks_by_due", "callbacks", ["due", "callback_id"], WAITING)
+    op.create_index("callbacks_of_target", "callbacks", ["target", "due", "callback_id"])
+    _create_index("callbacks_undelivered", "callbacks", ["created", "callback_id"], UNDELIVERED)
+    op.create_table(
+        "callback_targets",
+        sa.Column("target", sa.Text, primary_key=True),
+        sa.Column("due", sa.BigInteger),
+        sa.Column("busy_until", sa.BigInteger),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("pauses", sa.Integer, nullable=False),
+        sa.Column("paused_until", sa.BigInteger),
+        sa.Column("failing_since", sa.BigInteger),
+        sa.Column("exhausted", sa.Integer, nullable=False),
+        sa.Column("disabled", sa.BigInteger),
+        sa.Column("is_held", sa.Boolean, nullable=False),
+    )
+    _create_index("targets_fresh_by_due", "callback_targets", ["due", "target"], FRESH)
+    _create_index("targets_failing_by_due", "callback_targets", ["due", "target"], FAILING)
+    op.create_table(
+        "callback_secrets",
+        sa.Column("secret_id", sa.Text, primary_key=True),
+        sa.Column("caller_id", sa.Text, nullable=False),
+        sa.Column("secret", sa.LargeBinary, nullable=False),
+        sa.Column("created", sa.BigInteger, nullable=False),
+        sa.Column("expires", sa.BigInteger),
+    )
+    op.create_index("ix_callback_secrets_caller_id", "callback_secrets", ["caller_id"])
     op.create_table(
         "callback_attempts",
         sa.Column(
@@ -127,6 +184,9 @@ def _create_callbacks() -> None:
         sa.Column("status", sa.Integer),
         sa.Column("error", sa.Text),
         sa.Column("address", sa.Text),
+        sa.Column("trigger", sa.Text, nullable=False),
+        sa.Column("answer", sa.Text),
+        sa.Column("next_try", sa.BigInteger),
     )
 
 

@@ -1,0 +1,72 @@
+"""
+Messages of the bot that brought something and could be given to nobody.
+
+They wait for a person, with one exception: a message that is about one of several jobs becomes the last one's as soon as
+the bot has said its last word about each of the others. Nothing less will do; that a job has failed or was cancelled
+says nothing about its work.
+"""
+
+import structlog
+
+from pikarelay.jobs.job import Job, PressPhase
+from pikarelay.jobs.reading import event_of
+from pikarelay.services.ports import Orphan, OrphanReason, Store
+from pikarelay.services.record_event import EventRecorder
+
+_log = structlog.get_logger(__name__)
+
+
+class NotAssignable(Exception):
+    """The orphan cannot be given to that job; the message says why."""
+
+
+class OrphanKeeper:
+    """Gives orphans away, by elimination or by hand."""
+
+    def __init__(self, store: Store, recorder: EventRecorder) -> None:
+        self._store = store
+        self._recorder = recorder
+
+    async def eliminate(self, channel: str) -> None:
+        """Give each of the channel's orphans away for which there is only one job left that it can be about."""
+        for orphan in await self._store.orphans(channel):
+            if orphan.reason is OrphanReason.AMBIGUOUS:
+                await self._eliminate(orphan)
+
+    async def _eliminate(self, orphan: Orphan) -> None:
+        candidates = [await self._store.job(job_id) for job_id in orphan.candidates]
+        left = [job for job in candidates if job is None or not job.press.is_over]
+        if len(left) != 1 or (job := left[0]) is None or job.is_final:
+            return
+        if await self._give(orphan, job) is not None:
+            _log.info("orphan.given", message_id=orphan.message.id, job_id=job.job_id)
+
+    async def assign(self, message_id: str, job_id: str) -> Job:
+        """Give an orphan to a job because a person says so. Raises `NotAssignable`."""
+        orphan = await self._store.orphan(message_id)
+        if orphan is None:
+            raise NotAssignable(f"There is no orphan {message_id}.")
+        job = await self._store.job(job_id)
+        if job is None:
+            raise NotAssignable(f"There is no job {job_id}.")
+        if job.channel != orphan.message.channel_id:
+            raise NotAssignable(f"Job {job_id} is on another channel than the orphan {message_id}.")
+        if job.press.phase is PressPhase.WAITING and not job.is_final:
+            raise NotAssignable(f"The press of job {job_id} has not left yet, so nothing can be its result.")
+        if not job.is_final and (given := await self._give(orphan, job)) is not None:
+            return given
+        now = await self._store.job(job_id) or job
+        if now.is_final:
+            raise NotAssignable(
+                f"Job {job_id} has ended as {now.status.value}, and an ended job never changes."
+            )
+        raise NotAssignable(f"The orphan {message_id} says nothing that job {job_id} does not show already.")
+
+    async def _give(self, orphan: Orphan, job: Job) -> Job | None:
+        message = orphan.message
+        return await self._recorder.decide(
+            job.job_id,
+            lambda now: event_of(now, message, weak=True),
+            message_id=message.id,
+            adopts=True,
+        )

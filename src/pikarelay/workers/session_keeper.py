@@ -1,0 +1,44 @@
+"""
+Keeps what the Gateway sessions can be gone on with, so that the next process resumes them and misses nothing.
+
+Written every few seconds when it has changed, not with each event: after a crash the kept state is a little old, Discord
+replays a little more, and whoever is told something twice takes no notice.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from pikarelay.services.ports import Clock, KeptSession, Sessions, Store
+from pikarelay.workers.loop import Loop
+
+_EVERY = timedelta(seconds=5)
+
+
+class SessionKeeper:
+    """Starts before the sessions do, and stops after them."""
+
+    def __init__(self, store: Store, sessions: Sessions, clock: Clock) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._clock = clock
+        self._kept: Mapping[bytes, KeptSession] = {}
+        self._loop = Loop("session_keeper", self._once)
+
+    async def start(self) -> None:
+        self._kept = await self._store.kept_sessions()
+        self._sessions.resume(self._kept)
+        await self._loop.start()
+
+    async def stop(self) -> None:
+        await self._loop.stop()
+        await self._keep()
+
+    async def _once(self) -> None:
+        await self._clock.sleep(_EVERY)
+        await self._keep()
+
+    async def _keep(self) -> None:
+        current = dict(self._sessions.sessions())
+        if current != self._kept:
+            await self._store.keep_sessions(current)
+            self._kept = current

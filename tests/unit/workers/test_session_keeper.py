@@ -1,0 +1,41 @@
+"""Sessions are handed from one process to the next."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from pikarelay.services.ports import KeptSession
+from pikarelay.workers.session_keeper import SessionKeeper
+from tests.fakes.relay import FakeRelay
+
+A = KeptSession(user_id="1", session_id="a", sequence=1, resume_url="wss://x.example")
+B = KeptSession(user_id="1", session_id="a", sequence=2, resume_url="wss://x.example")
+
+
+class FakeSessions:
+    """`Sessions` that are as a test says."""
+
+    def __init__(self) -> None:
+        self.now: dict[bytes, KeptSession] = {}
+        self.resumed: list[dict[bytes, KeptSession]] = []
+
+    def sessions(self) -> Mapping[bytes, KeptSession]:
+        return self.now
+
+    def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
+        self.resumed.append(dict(sessions))
+
+
+async def test_handed_on(relay: FakeRelay) -> None:
+    """What was kept is gone on with at the start; changes are kept within seconds, and the last at the end."""
+    relay.store.sessions = {b"d": A}
+    sessions = FakeSessions()
+    keeper = SessionKeeper(relay.store, sessions, relay.clock)
+    await keeper.start()
+    assert [{b"d": A}] == sessions.resumed
+    sessions.now = {b"d": B}
+    await relay.clock.advance(timedelta(seconds=5))
+    assert {b"d": B} == relay.store.sessions
+    sessions.now = {b"e": A}
+    await keeper.stop()
+
+    assert {b"e": A} == relay.store.sessions

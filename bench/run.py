@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import callback_latency, get_job, memory, press_latency
+from bench import callback_latency, get_job, many_jobs, memory, press_latency
 from bench.report import Figure, machine, show, write_json
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[..., list[Figure]]] = {
     "press_latency": press_latency.measure,
     "callback_latency": callback_latency.measure,
     "get_job": get_job.measure,
+    "many_jobs": many_jobs.measure,
     "memory": memory.measure,
 }
 

@@ -1,0 +1,30 @@
+"""
+The `pikarelay` command. A command parses, calls a service, prints.
+
+Results go to stdout, everything else to stderr. Exit status: 0 success, 1 a refusal or a failed check in one line, 2 a
+command line that cannot be understood. A command's module is imported when that command is called, and not before.
+"""
+
+from cyclopts import App
+
+from pikarelay import __version__
+
+app = App(name="pikarelay", help="A self-hosted server that speaks the Pika API v1.", version=__version__)
+for _place, _help in {
+    "serve:serve": "Serve the API until told to stop.",
+    "upkeep:check": "Say what is wrong, and what to do about it.",
+    "upkeep:config": "Show the settings in force, secrets masked.",
+    "upkeep:migrate": "Bring the database to the schema of this version.",
+    "callers:token": "Issue, list and revoke API tokens.",
+    "callers:caller": "Change a caller's defaults.",
+    "accounts:account": "Set up, list and remove Discord accounts.",
+    "jobs:jobs": "Look at jobs.",
+    "jobs:orphans": "Look at messages of the bot that were given to no caller, and give them away.",
+    "callbacks:callbacks": "Look at callbacks and where they go, and send them again.",
+}.items():
+    app.command(f"pikarelay.cli.{_place}", help=_help)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

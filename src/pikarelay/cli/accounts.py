@@ -1,0 +1,70 @@
+"""`pikarelay account`: the Discord set-ups of channels."""
+
+import os
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from pikarelay.bootstrap import Offices
+from pikarelay.cli.frame import (
+    Where,
+    in_offices,
+    read_secret,
+    say,
+)
+from pikarelay.contract.accounts import account_body, parse_account
+from pikarelay.contract.bodies import encode
+from pikarelay.services.issue_token import DEFAULT_CALLER
+
+account = App(name="account", help="Set up, list and remove Discord accounts.")
+
+
+@account.command(name="set")
+def set_account(
+    channel: str,
+    /,
+    *,
+    where: Where | None = None,
+    max_jobs: int = 10,
+    for_caller: Annotated[str, Parameter(name="--caller")] = DEFAULT_CALLER,
+) -> None:
+    """
+    Set up the account of a Discord channel. Its Discord token is read from stdin, or PIKARELAY_DISCORD_TOKEN.
+
+    A token given as an argument would be seen by everybody on the machine, so there is no way to.
+    """
+
+    async def configure(offices: Offices) -> None:
+        secret = os.environ.get("PIKARELAY_DISCORD_TOKEN") or read_secret("Discord token: ")
+        texts = {"discord": secret.strip(), "channel": channel, "maxJobs": str(max_jobs)}
+        owner = await offices.tokens.caller(for_caller)
+        await offices.accounts.configure(owner, parse_account(texts, channel))
+
+    in_offices(where, configure)
+
+
+@account.command(name="list")
+def list_accounts(*, where: Where | None = None) -> None:
+    """List accounts, one line of JSON each, tokens masked."""
+
+    async def list_all(offices: Offices) -> None:
+        for found in await offices.store.accounts():
+            say(encode(account_body(found)).decode())
+
+    in_offices(where, list_all)
+
+
+@account.command(name="remove")
+def remove_account(
+    channel: str,
+    /,
+    *,
+    where: Where | None = None,
+    for_caller: Annotated[str, Parameter(name="--caller")] = DEFAULT_CALLER,
+) -> None:
+    """Remove the account of a channel. Jobs under way keep the token they began with."""
+
+    async def remove(offices: Offices) -> None:
+        await offices.accounts.remove(await offices.tokens.caller(for_caller), channel)
+
+    in_offices(where, remove)

@@ -1,0 +1,123 @@
+"""`pikarelay serve`: everything, until told to stop."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import structlog
+from cyclopts import Parameter
+
+from pikarelay import __version__, logs
+from pikarelay.bootstrap import Server, open_server
+from pikarelay.cli.frame import (
+    Where,
+    load_settings,
+    run,
+    say,
+)
+from pikarelay.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+def serve(
+    *,
+    where: Where | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    discord_api_url: str | None = None,
+    discord_gateway_url: str | None = None,
+    callbacks_allow: Annotated[
+        tuple[str, ...], Parameter(name=["--callbacks-allow-networks", "--callbacks-allow"], negative="")
+    ] = (),
+    log_level: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    until_stdin_closes: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """
+    Serve the API until told to stop.
+
+    The first start makes the data folder and an API token, which is shown once.
+
+    Parameters
+    ----------
+    host
+        Address to bind; loopback unless set. Environment: PIKARELAY_HTTP_HOST.
+    port
+        Port to bind; 0 lets the system choose. Environment: PIKARELAY_HTTP_PORT.
+    discord_api_url
+        Base of Discord's REST API. Environment: PIKARELAY_DISCORD_API_URL.
+    discord_gateway_url
+        Address of Discord's Gateway, where Discord is not to be asked for it. Environment:
+        PIKARELAY_DISCORD_GATEWAY_URL.
+    callbacks_allow
+        Network (CIDR) that callbacks may reach although it is not public; may be given several times. Environment:
+        PIKARELAY_CALLBACKS_ALLOW_NETWORKS.
+    log_level
+        debug, info, warning or error. Environment: PIKARELAY_LOG_LEVEL.
+    as_json
+        Say in one line of JSON on stdout that the server is ready, and log in JSON.
+    until_stdin_closes
+        Stop at the end of stdin, so that nothing outlives a killed parent.
+    """
+    settings = load_settings(
+        where,
+        {
+            "http.host": host,
+            "http.port": port,
+            "discord.api_url": discord_api_url,
+            "discord.gateway_url": discord_gateway_url,
+            "callbacks.allow_networks": callbacks_allow or None,
+            "log.level": log_level,
+        },
+    )
+    logs.set_up(level=settings.log.level, as_json=as_json or settings.log.format == "json")
+    run(_serve(settings, as_json=as_json, until_stdin_closes=until_stdin_closes))
+
+
+async def _serve(settings: Settings, *, as_json: bool, until_stdin_closes: bool) -> None:
+    async with open_server(settings) as (server, offices):
+        first_token = await offices.tokens.issue_first()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.stop)
+        if until_stdin_closes:
+            _watch_stdin(loop, server.stop)
+        await server.run(lambda: _announce(server, settings, first_token, as_json=as_json))
+
+
+def _announce(server: Server, settings: Settings, first_token: str | None, *, as_json: bool) -> None:
+    _log.info(
+        "server.ready",
+        url=server.url,
+        callbacks_allow=[str(network) for network in settings.callbacks.allow_networks],
+    )
+    if as_json:
+        ready = {"ready": True, "url": server.url}
+        say(json.dumps(ready if first_token is None else {**ready, "api_token": first_token}))
+        return
+    say(f"pikarelay {__version__} answers on {server.url}. Ctrl-C stops it.")
+    if first_token is not None:
+        say(f"Your API token, shown this once: {first_token}")
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    descriptor = sys.stdin.fileno()
+
+    def readable() -> None:
+        with contextlib.suppress(OSError):
+            if os.read(descriptor, 4096):
+                return
+        loop.remove_reader(descriptor)
+        stop()
+
+    try:
+        loop.add_reader(descriptor, readable)
+    except OSError:
+        # A file or /dev/null cannot be watched, and is at its end.
+        stop()

@@ -49,6 +49,7 @@ from pikarelay.services.ports import AccountsWatcher, Identity, TargetGuard
 from pikarelay.services.press_button import PressButton
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.record_event import EventRecorder
+from pikarelay.services.refresh_links import LinkRefresher
 from pikarelay.services.run_command import RunCommand
 from pikarelay.services.send_press import PressSender
 from pikarelay.services.submit_job import Submission
@@ -217,6 +218,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             run_command=RunCommand(store, submission, clock, ids, random.random),
             recorder=recorder,
             open_sink=uploads.open_sink,
+            links=LinkRefresher(store, discord, clock),
         )
         guard = await stack.enter_async_context(_target_guard(settings.callbacks))
         offices = Offices.of(store, clock, ids, guard, listener, board.callback_due.set)

@@ -1,5 +1,6 @@
 """The address policy, against a table of known dangers and an oracle written another way."""
 
+import os
 import random
 from ipaddress import IPv4Address, IPv6Address
 
@@ -149,16 +150,16 @@ def sample(chance: random.Random) -> str:
 
 
 def test_policy_agrees_with_an_oracle() -> None:
-    """20,000 random addresses, many of them one bit off a closed one, get the oracle's verdict."""
+    """Random addresses, many of them one bit off a closed one, get the oracle's verdict; RANDOM_ADDRESSES says how many."""
     policy = AddressPolicy()
     chance = random.Random(20260801)
-    addresses = [sample(chance) for _ in range(20_000)]
+    addresses = [sample(chance) for _ in range(int(os.environ.get("RANDOM_ADDRESSES", "20000")))]
 
     disagreements = [text for text in addresses if policy.allows(text, 443) != oracle(text)]
 
     assert disagreements == []
     # Both verdicts are well represented, so that agreeing means something.
-    assert 2_000 < sum(map(oracle, addresses)) < 18_000
+    assert 0.1 < sum(map(oracle, addresses)) / len(addresses) < 0.9
 
 
 @pytest.mark.parametrize(

@@ -294,6 +294,25 @@ async def test_row_23_memory(open_receiver: Any, kind: str) -> None:
     assert peak < 1 << 20
 
 
+@pytest.mark.parametrize("error", ["connect", "timeout", "http_503"])
+def test_row_25_down_for_three_days(error: str) -> None:
+    """A receiver that is down for three days gets its callback at the next step; only the last step gives it up."""
+    down = Delivery(status=503 if error == "http_503" else None, error=error, duration=timedelta())
+    now, tries, health = NOW, 0, Health()
+    while now - NOW < timedelta(days=3):
+        outcome = outcome_of(a_callback("", tries=tries), down, health, SCHEDULE, 0.5, now)
+        assert outcome.retry_at is not None
+        now, tries, health = outcome.retry_at, tries + outcome.is_counted, outcome.health
+    up = outcome_of(
+        a_callback("", tries=tries), Delivery(status=200, duration=timedelta()), health, SCHEDULE, 0.5, now
+    )
+    last = outcome_of(a_callback("", tries=len(SCHEDULE) - 1), down, health, SCHEDULE, 0.5, now)
+
+    assert now - NOW < timedelta(days=4)
+    assert (True, Health()) == (up.delivered, up.health)
+    assert last.given_up
+
+
 def test_row_26_hints() -> None:
     """Retry-After is bounded to ten hours, never shortens a step, and is ignored when it is nonsense."""
     texts = [

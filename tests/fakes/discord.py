@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -27,6 +27,11 @@ class FakeDiscord:
     """
 
     def __init__(self, clock: Clock) -> None:
+        #: Old link to new, and who asked for which.
+        self.fresh_links: dict[str, str] = {}
+        self.refreshed: list[tuple[str, tuple[str, ...]]] = []
+        #: Awaited in each such request; may raise.
+        self.refreshing: Callable[[], Awaitable[object]] | None = None
         self._clock = clock
         self.user_id = USER
         #: Presses and commands in the order in which they came, refused ones included.
@@ -96,6 +101,13 @@ class FakeDiscord:
             self.fresh_lookups += 1
             self.commands |= self.fresh_commands
         return self.commands.get(name)
+
+    async def refresh_links(self, token: Secret, links: Sequence[str]) -> Mapping[str, str]:
+        await asyncio.sleep(0)
+        self.refreshed.append((token.reveal(), tuple(links)))
+        if self.refreshing is not None:
+            await self.refreshing()
+        return {link: self.fresh_links[link] for link in links if link in self.fresh_links}
 
     async def read_message(self, token: Secret, channel: str, message_id: str) -> BotMessage | None:
         await asyncio.sleep(0)

@@ -276,6 +276,16 @@ class FakeStore:
         self.kept_targets[target.target] = replace(target, due=now + lease, busy_until=now + lease)
         return kept.callback
 
+    async def renew_claim(self, callback_id: str, attempt: int, until: datetime) -> bool:
+        await asyncio.sleep(0)
+        kept = next((k for k in self.callbacks.values() if k.callback.callback_id == callback_id), None)
+        if kept is None or kept.callback.attempt != attempt or kept.due is None:
+            return False
+        kept.due = until
+        target = self.kept_targets[kept.target]
+        self.kept_targets[kept.target] = replace(target, due=until, busy_until=until)
+        return True
+
     async def finish_callback(
         self, attempt: CallbackAttempt, decide: DecideOutcome
     ) -> CallbackOutcome | None:
@@ -362,14 +372,14 @@ class FakeStore:
             url=draft.url,
             body=draft.body,
             attempt=0,
-            created=job.updated,
+            created=draft.due,
             caller_id=job.caller_id,
-            begun=job.updated,
+            begun=draft.due,
         )
         kept = KeptCallback(
             callback=callback,
             target=draft.target,
-            due=None if is_dead else job.updated,
+            due=None if is_dead else draft.due,
             state=CallbackState.DEAD if is_dead else CallbackState.WAITING,
             error=DISABLED if is_dead else None,
         )

@@ -118,7 +118,7 @@ def a_draft(job: Job, **fields: Any) -> CallbackDraft:
     """Return a draft to a target of its own, unless told; its target is its URL's beginning."""
     url = fields.pop("url", f"https://{job.job_id}.example.com/hook")
     target = "/".join(url.split("/")[:3])
-    given = {"target": target, "url": url, "body": b'{"status": "completed"}', **fields}
+    given = {"target": target, "url": url, "body": b'{"status": "completed"}', "due": job.updated, **fields}
     return CallbackDraft(**{"callback_id": f"cb-{job.job_id}", "job_id": job.job_id, **given})
 
 

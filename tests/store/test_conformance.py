@@ -650,6 +650,30 @@ class TestCallbacks:
         assert await store.claim_callbacks(now + LEASE - timedelta(milliseconds=1), LEASE, 10, 10) == ()
         assert [c.attempt for c in await store.claim_callbacks(now + LEASE, LEASE, 10, 10)] == [2]
 
+    async def test_a_claim_is_kept(self, store: AnyStore) -> None:
+        """A claim that is renewed holds its callback and its target for as long as it is."""
+        job = a_final_job(1)
+        await put_with_callback(store, job, a_final_job(2), url="https://one.example.com/hook")
+        now = NOW + timedelta(minutes=1)
+        (first,) = await store.claim_callbacks(now, LEASE, 10, 10)
+
+        assert await store.renew_claim(first.callback_id, 1, now + 3 * LEASE)
+        assert await store.claim_callbacks(now + 2 * LEASE, LEASE, 10, 10) == ()
+        assert 1 == len(await store.claim_callbacks(now + 3 * LEASE, LEASE, 10, 10))
+
+    async def test_a_lost_claim_cannot_be_renewed(self, store: AnyStore) -> None:
+        """A claim that has run out and was taken by another try, or is over, is not renewed."""
+        job = a_final_job(1)
+        await put_with_callback(store, job)
+        (first,) = await store.claim_callbacks(NOW + LEASE, LEASE, 10, 10)
+        (again,) = await store.claim_callbacks(NOW + 3 * LEASE, LEASE, 10, 10)
+
+        assert not await store.renew_claim(first.callback_id, first.attempt, NOW + 9 * LEASE)
+        assert await store.renew_claim(again.callback_id, again.attempt, NOW + 9 * LEASE)
+        await store.finish_callback(an_attempt(job, 2), DELIVERED)
+        assert not await store.renew_claim(again.callback_id, again.attempt, NOW + 9 * LEASE)
+        assert not await store.renew_claim("cb-nobody", 1, NOW + 9 * LEASE)
+
     @pytest.mark.parametrize("outcome", [DELIVERED, GIVEN_UP])
     async def test_no_more_tries(self, store: AnyStore, outcome: DecideOutcome) -> None:
         """A callback that was delivered or given up never comes up again, and its log stays."""

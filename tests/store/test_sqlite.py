@@ -268,7 +268,16 @@ class TestWork:
 
     async def test_no_statement_reads_a_whole_table(self, sqlite_store: SqliteStore) -> None:
         """No statement about jobs, messages or callbacks looks at rows that no index led it to."""
-        small = {"callers", "api_tokens", "accounts", "accounts_of_caller", "data_keys", "ping", "targets", "prune_targets"}
+        small = {
+            "callers",
+            "api_tokens",
+            "accounts",
+            "accounts_of_caller",
+            "data_keys",
+            "ping",
+            "targets",
+            "prune_targets",
+        }
         small |= {"orphans", "prune_orphans", "gateway_sessions", "forget_gateway_sessions"}
         with closing(sqlite3.connect(_path_of(sqlite_store))) as connection:
             scans = [

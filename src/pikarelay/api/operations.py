@@ -30,6 +30,7 @@ from pikarelay.services.ports import Store
 from pikarelay.services.press_button import PressButton
 from pikarelay.services.read_job import read_job
 from pikarelay.services.record_event import EventRecorder
+from pikarelay.services.refresh_links import LinkRefresher
 from pikarelay.services.run_command import RunCommand
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ class PikaOperations:
         run_command: RunCommand,
         recorder: EventRecorder,
         open_sink: OpenSink,
+        links: LinkRefresher,
     ) -> None:
         self._store = store
         self._board = board
@@ -64,6 +66,7 @@ class PikaOperations:
         self._run_command = run_command
         self._recorder = recorder
         self._open_sink = open_sink
+        self._links = links
 
     def table(self) -> list[Operation]:
         """Return what is served."""
@@ -136,6 +139,7 @@ class PikaOperations:
     async def job(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.subscriber(bearer_token(exchange))
         job = await read_job(self._store, caller, exchange.query("jobid"))
+        job = await self._links.fresh(job)
         return Reply(body=encode(job_body(job)))
 
     async def jobs(self, exchange: Exchange) -> Reply:

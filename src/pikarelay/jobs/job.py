@@ -1,7 +1,8 @@
 """
 The job: what a caller asked for, where it stands, and what is known of its press.
 
-A `Job` is a frozen value. It changes only by `pikarelay.jobs.lifecycle.apply`, which returns a new one.
+A `Job` is a frozen value. It changes only by `pikarelay.jobs.lifecycle.apply`, which returns a new one; the links of a
+finished one are renewed by `pikarelay.jobs.links`.
 """
 
 from datetime import datetime

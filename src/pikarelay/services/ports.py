@@ -65,6 +65,8 @@ class CallbackDraft(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     url: str
     body: bytes
+    #: The clock's time, not the job's: a job's `updated` never goes back, but a clock that was wrong does.
+    due: datetime
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
@@ -318,6 +320,10 @@ class Store(Protocol):
         """
         ...
 
+    async def renew_claim(self, callback_id: str, attempt: int, until: datetime) -> bool:
+        """Keep a claim, and its target, until then. False when another try has been claimed since."""
+        ...
+
     async def finish_callback(
         self, attempt: CallbackAttempt, decide: DecideOutcome
     ) -> CallbackOutcome | None:
@@ -519,6 +525,10 @@ class Discord(Protocol):
 
     async def forget(self, token: Secret) -> None:
         """Close an account's session and forget all about it. A no-op for a token nobody asked for."""
+        ...
+
+    async def refresh_links(self, token: Secret, links: Sequence[str]) -> Mapping[str, str]:
+        """Return for links to attachments, 50 at most, ones that last a day from now; those that Discord knows."""
         ...
 
     def server_time(self) -> datetime:

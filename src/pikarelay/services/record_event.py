@@ -1,6 +1,7 @@
 """Write down what happened to a job, and tell those who wait for it."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from pikarelay.contract.bodies import encode, job_body
 from pikarelay.contract.urls import origin_of
@@ -51,7 +52,7 @@ class EventRecorder:
                 return None
             changed = apply(job, event, now)
             # An ended job has called back about its end, and nothing that it learns later is worth another call.
-            callback = None if job.is_final else _callback(changed, callback_id)
+            callback = None if job.is_final else _callback(changed, callback_id, now)
             return Change(job=changed, callback=callback, message_id=message_id, orphan=orphan, adopts=adopts)
 
         job = await self._store.change(job_id, change)
@@ -60,7 +61,7 @@ class EventRecorder:
         return job
 
 
-def _callback(job: Job, callback_id: str) -> CallbackDraft | None:
+def _callback(job: Job, callback_id: str, now: datetime) -> CallbackDraft | None:
     if not job.callback_is_due or job.reply_url is None:
         return None
     body = encode(job_body(job))
@@ -70,4 +71,5 @@ def _callback(job: Job, callback_id: str) -> CallbackDraft | None:
         target=origin_of(job.reply_url),
         url=job.reply_url,
         body=body,
+        due=now,
     )

@@ -370,7 +370,7 @@ def session_from(row: Row, vault: Vault) -> tuple[bytes, KeptSession]:
 # Callbacks
 
 
-def callback_params(draft: CallbackDraft, caller_id: str, created: datetime, *, is_dead: bool) -> Params:
+def callback_params(draft: CallbackDraft, caller_id: str, *, is_dead: bool) -> Params:
     """Take whether its target is disabled, so that it is dead from the start."""
     return {
         "callback_id": draft.callback_id,
@@ -379,12 +379,12 @@ def callback_params(draft: CallbackDraft, caller_id: str, created: datetime, *, 
         "target": draft.target,
         "url": draft.url,
         "body": draft.body,
-        "created": to_ms(created),
-        "begun": to_ms(created),
+        "created": to_ms(draft.due),
+        "begun": to_ms(draft.due),
         "tries": 0,
         "attempt": 0,
         "trigger": Trigger.SCHEDULE.value,
-        "due": None if is_dead else to_ms(created),
+        "due": None if is_dead else to_ms(draft.due),
         "state": (CallbackState.DEAD if is_dead else CallbackState.WAITING).value,
         "error": DISABLED if is_dead else None,
     }

@@ -150,6 +150,9 @@ class SqlStore:
     ) -> tuple[Callback, ...]:
         return await self._runner.write(transactions.claim_callbacks(now, lease, fresh, failing))
 
+    async def renew_claim(self, callback_id: str, attempt: int, until: datetime) -> bool:
+        return await self._runner.write(transactions.renew_claim(callback_id, attempt, until))
+
     async def finish_callback(
         self, attempt: CallbackAttempt, decide: DecideOutcome
     ) -> CallbackOutcome | None:

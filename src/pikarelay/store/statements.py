@@ -293,6 +293,16 @@ claim_callback = (
         s.callbacks.c.trigger,
     )
 )
+renew_claim = (
+    sa.update(s.callbacks)
+    .values(due=p("leased_until"))
+    .where(
+        s.callbacks.c.callback_id == p("this_callback"),
+        s.callbacks.c.attempt == p("this_attempt"),
+        s.callbacks.c.due.is_not(None),
+    )
+    .returning(s.callbacks.c.callback_id)
+)
 occupy_target = (
     sa.update(s.callback_targets)
     .values(due=p("leased_until"), busy_until=p("busy_until"))

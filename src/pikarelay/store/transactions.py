@@ -217,7 +217,7 @@ def change(job_id: str, decide: Callable[[Job], Change | None], vault: Vault) ->
     if decided.orphan is not None:
         yield "insert_orphan", rows.orphan_params(decided.orphan)
     if decided.callback is not None:
-        yield from _insert_callback(decided.callback, after.caller_id, after.updated)
+        yield from _insert_callback(decided.callback, after.caller_id)
     return after
 
 
@@ -303,14 +303,14 @@ def kept_sessions(vault: Vault) -> Transaction[dict[bytes, KeptSession]]:
 # Whoever changes a callback locks its target first: the target's `due` rests on all of its callbacks.
 
 
-def _insert_callback(draft: CallbackDraft, caller_id: str, now: datetime) -> Transaction[None]:
+def _insert_callback(draft: CallbackDraft, caller_id: str) -> Transaction[None]:
     yield "lock_target", rows.target_params(Target(target=draft.target, health=Health()))
     target = rows.target_from((yield "target", {"target": draft.target})[0])
     is_dead = target.health.disabled is not None
-    params = rows.callback_params(draft, caller_id, now, is_dead=is_dead)
+    params = rows.callback_params(draft, caller_id, is_dead=is_dead)
     if not (yield "insert_callback", params):
         raise AlreadyThere(f"callback {draft.callback_id} of job {draft.job_id}")
-    due = target_due(target, now)
+    due = target_due(target, draft.due)
     if due is not None and (target.due is None or due < target.due):
         yield "update_target", _target_change(target, due)
 
@@ -337,6 +337,18 @@ def claim_callbacks(
                 # What made it due was pruned.
                 yield from _reschedule(rows.target_from((yield "target", {"target": target})[0]))
     return tuple(sorted(claimed, key=lambda c: (c.created, c.callback_id)))
+
+
+def renew_claim(callback_id: str, attempt: int, until: datetime) -> Transaction[bool]:
+    found = yield "target_of_callback", {"callback_id": callback_id}
+    if not found:
+        return False
+    this_target, leased = {"this_target": found[0][0]}, {"leased_until": rows.to_ms(until)}
+    yield "target_to_change", {"target": found[0][0]}
+    renewed = yield "renew_claim", {**leased, "this_callback": callback_id, "this_attempt": attempt}
+    if renewed:
+        yield "occupy_target", {**leased, "busy_until": leased["leased_until"], **this_target}
+    return bool(renewed)
 
 
 def finish_callback(attempt: CallbackAttempt, decide: DecideOutcome) -> Transaction[CallbackOutcome | None]:

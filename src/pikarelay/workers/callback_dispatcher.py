@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 
+from pikarelay.errors import Unavailable
 from pikarelay.services.board import Board
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.ports import Callback, Clock, Store
@@ -17,8 +18,9 @@ from pikarelay.workers.loop import Loop, wait
 
 _log = structlog.get_logger(__name__)
 
-#: A claim lasts longer than any try can: the wait for the POST's answer, and a minute on the wire.
-_LEASE = timedelta(seconds=120)
+#: A claim runs out soon when its process dies, and is renewed for as long as its try goes on: most tries end before that.
+LEASE = timedelta(seconds=15)
+_RENEW_EVERY = LEASE / 3
 #: Tries under way at once: of targets that do well or are new, and of targets that fail.
 FRESH_AT_ONCE = 192
 FAILING_AT_ONCE = 64
@@ -55,7 +57,7 @@ class CallbackDispatcher:
         if fresh + failing == 0:
             await self._wait(_LOOK_AGAIN)
             return
-        claimed = await self._store.claim_callbacks(self._clock.now(), _LEASE, fresh, failing)
+        claimed = await self._store.claim_callbacks(self._clock.now(), LEASE, fresh, failing)
         for callback in claimed:
             task = asyncio.create_task(self._try(callback))
             self._tries[task] = callback.target_is_failing
@@ -77,13 +79,26 @@ class CallbackDispatcher:
         return _LOOK_AGAIN if due is None else max(due - self._clock.now(), timedelta())
 
     async def _try(self, callback: Callback) -> None:
+        renewing = asyncio.create_task(self._renew(callback))
         try:
             await self._delivery.deliver(callback)
         except Exception:  # noqa: BLE001 - whatever it is, the claim runs out and the try is repeated
             _log.exception("callback.try_failed", callback_id=callback.callback_id, job_id=callback.job_id)
         finally:
+            renewing.cancel()
             # A place is free, and a retry may be due before the next look.
             self._board.callback_due.set()
+
+    async def _renew(self, callback: Callback) -> None:
+        """Keep the claim until the try is over, or somebody else has it."""
+        is_ours = True
+        while is_ours:
+            await self._clock.sleep(_RENEW_EVERY)
+            until = self._clock.now() + LEASE
+            try:
+                is_ours = await self._store.renew_claim(callback.callback_id, callback.attempt, until)
+            except Unavailable:
+                _log.warning("callback.claim_not_renewed", callback_id=callback.callback_id)
 
     async def _wait(self, at_most: timedelta) -> None:
         """Return when a job has just ended or a try is over, or when time is up."""

@@ -9,7 +9,7 @@ from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.ports import Delivery
-from pikarelay.workers.callback_dispatcher import FAILING_AT_ONCE, FRESH_AT_ONCE, CallbackDispatcher
+from pikarelay.workers.callback_dispatcher import FAILING_AT_ONCE, FRESH_AT_ONCE, LEASE, CallbackDispatcher
 from tests.factories import a_press, a_running_job
 from tests.fakes.callbacks import FakeReceiver
 from tests.fakes.clock import settle
@@ -210,7 +210,7 @@ async def test_try_with_a_defect_is_repeated(relay: FakeRelay, receiver: FakeRec
     """A try that ends in an exception is tried again when its claim has run out."""
     receiver.answers.append(RuntimeError("defect"))
     await end(relay, "job-1")
-    await relay.clock.advance(119 * SECOND)
+    await relay.clock.advance(LEASE - SECOND)
     assert 1 == len(receiver.received)
     await relay.clock.advance(SECOND)
 
@@ -228,7 +228,21 @@ async def test_stop_gives_up_tries_under_way(
     await dispatcher.stop()
 
     assert 0 == receiver.at_once
-    assert relay.clock.now() + 120 * SECOND == await relay.store.next_callback()
+    assert relay.clock.now() + LEASE == await relay.store.next_callback()
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_a_slow_receiver_is_not_asked_twice(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """A try that goes on for longer than a claim lasts keeps its claim."""
+    receiver.stick()
+    await end(relay, "job-1")
+    await relay.clock.advance(4 * LEASE)
+    await settle()
+
+    assert 1 == len(receiver.received)
+    receiver.unstick()
+    await settle()
+    assert "delivered" == relay.store.callbacks["job-1"].state
 
 
 @pytest.mark.usefixtures("dispatcher")

@@ -1,12 +1,13 @@
 """One Discord account: its Gateway session, its requests, its pace, and what it knows of channels and commands."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import NamedTuple, TypeVar
 
 import aiohttp
+import msgspec
 import structlog
 
 from pikarelay.discord.client.gateway import Gateway, Live, OnSighting
@@ -192,6 +193,15 @@ class DiscordAccount:
         return tuple(found)
 
     # Reads
+
+    async def refresh_links(self, links: Sequence[str]) -> Mapping[str, str]:
+        body = await self._rest.reserve(
+            Route("POST /attachments/refresh-urls"),
+            "/attachments/refresh-urls",
+            msgspec.json.encode({"attachment_urls": list(links)}),
+        )
+        found = _trusted(lambda answer: payloads.read("links", answer, payloads.RefreshedLinks), body)
+        return {its.original: its.refreshed for its in found.refreshed_urls if its.refreshed is not None}
 
     async def _history(self, channel: str, query: Mapping[str, str]) -> bytes:
         route = Route("GET /channels/{}/messages", channel)

@@ -8,7 +8,7 @@ refuses is remembered as such, and Discord is not asked again.
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -162,6 +162,9 @@ class DiscordAccounts:
 
     async def read_history(self, token: Secret, channel: str, after: str) -> tuple[BotMessage, ...]:
         return await self._account(token).read_history(channel, after)
+
+    async def refresh_links(self, token: Secret, links: Sequence[str]) -> Mapping[str, str]:
+        return await self._account(token).refresh_links(links)
 
     def server_time(self) -> datetime:
         return self._clock.now() + self._transport.clock.offset

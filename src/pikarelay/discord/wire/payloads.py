@@ -184,6 +184,19 @@ class GatewayAddress(Struct, frozen=True):
     url: str
 
 
+class RefreshedLink(Struct, frozen=True):
+    """An attachment's link and the one that takes its place; null for one that Discord does not know."""
+
+    original: str
+    refreshed: str | None = None
+
+
+class RefreshedLinks(Struct, frozen=True):
+    """The answer to `POST /attachments/refresh-urls`."""
+
+    refreshed_urls: tuple[RefreshedLink, ...]
+
+
 class UploadSlot(Struct, frozen=True):
     """Where to put one file, and what to call it afterwards."""
 

@@ -1,8 +1,9 @@
 """
 Keeps what the Gateway sessions can be gone on with, so that the next process resumes them and misses nothing.
 
-Written every few seconds when it has changed, not with each event: after a crash the kept state is a little old, Discord
-replays a little more, and whoever is told something twice takes no notice.
+A session that has begun is written at once: one that is not known cannot be resumed, and lingers at Discord, which allows an
+account only so many. How far a session has come is written every few seconds, not with each event: after a crash the kept
+state is a little old, Discord replays a little more, and whoever is told something twice takes no notice.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,8 @@ from datetime import timedelta
 from pikarelay.services.ports import Clock, KeptSession, Sessions, Store
 from pikarelay.workers.loop import Loop
 
-_EVERY = timedelta(seconds=5)
+_LOOK_EVERY = timedelta(seconds=0.5)
+_WRITE_EVERY = timedelta(seconds=5)
 
 
 class SessionKeeper:
@@ -22,6 +24,7 @@ class SessionKeeper:
         self._sessions = sessions
         self._clock = clock
         self._kept: Mapping[bytes, KeptSession] = {}
+        self._written = clock.now()
         self._loop = Loop("session_keeper", self._once)
 
     async def start(self) -> None:
@@ -34,11 +37,18 @@ class SessionKeeper:
         await self._keep()
 
     async def _once(self) -> None:
-        await self._clock.sleep(_EVERY)
-        await self._keep()
+        await self._clock.sleep(_LOOK_EVERY)
+        current = dict(self._sessions.sessions())
+        if _ids(current) != _ids(self._kept) or self._clock.now() - self._written >= _WRITE_EVERY:
+            await self._keep()
 
     async def _keep(self) -> None:
         current = dict(self._sessions.sessions())
         if current != self._kept:
             await self._store.keep_sessions(current)
             self._kept = current
+        self._written = self._clock.now()
+
+
+def _ids(sessions: Mapping[bytes, KeptSession]) -> set[str]:
+    return {session.session_id for session in sessions.values()}

@@ -25,6 +25,24 @@ class FakeSessions:
         self.resumed.append(dict(sessions))
 
 
+async def test_a_new_session_is_kept_at_once(relay: FakeRelay) -> None:
+    """A session that has just begun is kept within half a second; that one goes on, within five."""
+    sessions = FakeSessions()
+    keeper = SessionKeeper(relay.store, sessions, relay.clock)
+    await keeper.start()
+    sessions.now = {b"d": A}
+    await relay.clock.advance(timedelta(seconds=0.5))
+    assert {b"d": A} == relay.store.sessions
+
+    sessions.now = {b"d": B}
+    await relay.clock.advance(timedelta(seconds=4))
+    assert {b"d": A} == relay.store.sessions
+    await relay.clock.advance(timedelta(seconds=2))
+    await keeper.stop()
+
+    assert {b"d": B} == relay.store.sessions
+
+
 async def test_handed_on(relay: FakeRelay) -> None:
     """What was kept is gone on with at the start; changes are kept within seconds, and the last at the end."""
     relay.store.sessions = {b"d": A}

@@ -1,0 +1,143 @@
+"""The judge of the crash matrix: it knows a broken promise when it sees one, and a kept one too."""
+
+from collections.abc import Callable
+
+import pytest
+from chaos.judge import UNKNOWN, counts, judge
+
+from tests.unit.chaos.histories import SECOND, Forge, body, valid
+
+LAST = "J12"
+
+
+def _last(ledger: list[dict[str, object]], event: str) -> int:
+    return max(index for index, entry in enumerate(ledger) if entry["event"] == event)
+
+
+def job_is_lost(forge: Forge) -> None:
+    forge.note(
+        forge.client,
+        "saw",
+        job=LAST,
+        status=404,
+        final=True,
+        body={"error": "Unable to locate job", "code": 404},
+    )
+
+
+def job_never_ends(forge: Forge) -> None:
+    forge.client.remove(
+        next(e for e in forge.client if e["event"] == "saw" and e["job"] == LAST and e["final"])
+    )
+    forge.note(forge.client, "saw", job=LAST, status=200, final=True, body=body(LAST, "started", 1))
+
+
+def callback_is_lost(forge: Forge) -> None:
+    forge.receiver[:] = [entry for entry in forge.receiver if entry.get("job") != LAST]
+
+
+def callback_says_something_else(forge: Forge) -> None:
+    entry = forge.receiver[_last(forge.receiver, "received")]
+    entry["body"] = {**entry["body"], "content": "other words"}
+
+
+def callback_has_two_ids(forge: Forge) -> None:
+    forge.receiver[_last(forge.receiver, "received")]["callback"] = "cb-new"
+
+
+def callback_has_other_bytes(forge: Forge) -> None:
+    forge.receiver[_last(forge.receiver, "received")]["digest"] = "other"
+
+
+def callback_repeats_for_nothing(forge: Forge) -> None:
+    forge.note(forge.killer, "quiet", longest_step=5.0)
+    attempt = sum(e["event"] == "received" and e["job"] == LAST for e in forge.receiver)
+    forge.receive(12, attempt + 1, forge.receiver[_last(forge.receiver, "received")]["body"], 200)
+
+
+def request_is_submitted_twice(forge: Forge) -> None:
+    accepted = forge.upstream[_last(forge.upstream, "interaction_accepted")]
+    forge.upstream.append({**accepted, "interaction_id": "i-again", "nonce": "n-again"})
+    forge.upstream.append({"event": "result", "interaction_id": "i-again", "attachment_id": "a-again"})
+
+
+def video_is_anothers(forge: Forge) -> None:
+    results = [entry for entry in forge.upstream if entry["event"] == "result"]
+    one, other = results[-1], results[-2]
+    one["interaction_id"], other["interaction_id"] = other["interaction_id"], one["interaction_id"]
+
+
+def ending_changes(forge: Forge) -> None:
+    forge.note(forge.client, "saw", job=LAST, status=200, final=True, body=body(LAST, "cancelled", 3))
+
+
+def too_many_run(forge: Forge) -> None:
+    for number in range(5):
+        forge.upstream.append(
+            {
+                "event": "interaction_accepted", "interaction_id": f"x{number}", "type": 2, "nonce": f"x{number}",
+                "channel_id": "C0", "message_id": None, "options": {"prompt": f"x{number}"},
+            }
+        )  # fmt: skip
+
+
+def callback_precedes_answer(forge: Forge) -> None:
+    answer = next(e for e in forge.client if e["event"] == "answered" and e["body"]["jobid"] == LAST)
+    answer["order"] = 10_000
+
+
+def quiet_comes_late(forge: Forge) -> None:
+    forge.killer[_last(forge.killer, "quiet")]["at"] += 70 * SECOND
+
+
+def place_is_lost(forge: Forge) -> None:
+    forge.client[_last(forge.client, "probed")]["accepted"] = 3
+
+
+def unknown_outcomes_abound(forge: Forge) -> None:
+    forge.killer[:] = [entry for entry in forge.killer if entry["event"] != "killed"]
+    for entry in forge.client:
+        if entry["event"] == "saw" and entry["body"]["status"] == "failed":
+            entry["body"]["error"] = UNKNOWN
+
+
+FORGERIES: dict[Callable[[Forge], None], str] = {
+    job_is_lost: "I1",
+    job_never_ends: "I1",
+    callback_is_lost: "I2",
+    callback_says_something_else: "I2",
+    callback_has_two_ids: "I3",
+    callback_has_other_bytes: "I3",
+    callback_repeats_for_nothing: "I4",
+    request_is_submitted_twice: "I5",
+    video_is_anothers: "I5",
+    unknown_outcomes_abound: "I5",
+    ending_changes: "I6",
+    too_many_run: "I7",
+    place_is_lost: "I7",
+    callback_precedes_answer: "I8",
+    quiet_comes_late: "I10",
+}
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_valid_history_passes(seed: int) -> None:
+    """A hundred histories in which every promise was kept, kills and repeated callbacks included, have no violation."""
+    assert [] == judge(valid(seed).history())
+
+
+@pytest.mark.parametrize("forge", FORGERIES, ids=lambda forge: forge.__name__)
+def test_forgery_is_noticed(forge: Callable[[Forge], None]) -> None:
+    """A history in which one promise was broken shows that one."""
+    history = valid(7)
+
+    forge(history)
+
+    assert FORGERIES[forge] in {violation.invariant for violation in judge(history.history())}
+
+
+def test_counts_say_what_was_at_stake() -> None:
+    """A report names acknowledged jobs and duplicates beside the verdict."""
+    found = counts(valid(7).history())
+
+    assert (13, 1) == (found["acknowledged"], found["duplicates"])

@@ -207,7 +207,7 @@ def test_body_cut_anywhere(server: Relay, parent: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "code", "error"),
     [
-        ("GET", "/", 404, "Not Found"),
+        ("GET", "/v1", 404, "Not Found"),
         ("GET", "/v1/pika/nothing", 404, "Not Found"),
         ("POST", "/v1/pika/jobs/", 405, "Method Not Allowed"),
         ("GET", "/v1/pika/button", 405, "Method Not Allowed"),

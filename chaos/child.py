@@ -1,0 +1,42 @@
+"""
+What a server's process does before it is one: apply what the harness has planned for it, from the outside.
+
+The server knows nothing of this. It runs the command line's own `serve`; a plan only wraps what that calls:
+
+    {"kill": {"points": "/path", "at": 17}}   die by SIGKILL at the 17th durable step; write each step's name before
+    {"sabotage": "callback_after_commit"}     break a promise on purpose
+    {"clock": "/path"}                        add the seconds in that file to the machine's clock
+"""
+
+import json
+import sys
+import traceback
+from typing import Any
+
+from chaos import points, sabotage, shifted_clock
+
+
+def run(argv: list[str], plan: dict[str, Any]) -> int:
+    """Carry out the plan, run the command line, and return the exit status."""
+    from pikarelay import cli
+
+    if "clock" in plan:
+        shifted_clock.shift(plan["clock"])
+    if "sabotage" in plan:
+        sabotage.SABOTAGES[plan["sabotage"]].apply()
+    if "kill" in plan:
+        points.arm(**plan["kill"])
+    sys.argv = ["pikarelay", *argv]
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except BaseException:  # noqa: BLE001  # a forked child must not return into its parent's stack
+        traceback.print_exc()
+        return 70
+    return 0
+
+
+if __name__ == "__main__":
+    order = json.loads(sys.argv[1])
+    sys.exit(run(order["argv"], order["plan"]))

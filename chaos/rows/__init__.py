@@ -1,0 +1,1 @@
+"""The rows of the matrix, one module each. Each has `run(scene) -> Outcome`."""

@@ -1,0 +1,182 @@
+"""
+C1: SIGKILL at every durable step.
+
+A dry run of each scenario counts its steps (`chaos.points`). Then it is run once for each of them with a server of its own, which
+dies at that step; the next server starts without any hook, and the ledgers of the two together are judged.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from chaos.outcome import Outcome, Scene
+from chaos.processes import DidNotStart, Server
+from chaos.stage import Stage, World
+
+#: Servers that act at once; those that wait for something to come to rest do not count.
+_AT_ONCE = 3
+#: What the bot takes: long enough to cancel a job, and to be killed in the middle of it.
+_BOT_SECONDS = 0.3
+#: A server that has not come to its last step after this long has fewer steps this time.
+_LAST_STEP_SECONDS = 8.0
+
+
+async def _create(stage: Stage) -> None:
+    """A job, and its callback, which the receiver takes."""
+    await stage.clients.create(stage.seats[0])
+
+
+async def _button(stage: Stage) -> None:
+    parent = next(iter(stage.clients.jobs.values()))
+    await stage.clients.press(stage.seats[0], parent)
+
+
+async def _cancel(stage: Stage) -> None:
+    await stage.clients.create(stage.seats[0])
+    for job in list(stage.clients.jobs):
+        await stage.clients.cancel(job)
+
+
+async def _nothing(stage: Stage) -> None:
+    """The steps are those of the start: what the last server left is taken up."""
+
+
+def _fail_once(_callback: str, number: int) -> int | None:
+    return 500 if number == 1 else 200
+
+
+class Scenario(NamedTuple):
+    act: Callable[[Stage], Awaitable[None]]
+    #: A finished job is there before the first step.
+    has_parent: bool = False
+    #: The receiver refuses the first try of every callback.
+    fails_once: bool = False
+    #: A server was killed in the middle of a job, and the steps begin with the next one's start.
+    is_restart: bool = False
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "create": Scenario(_create),
+    "button": Scenario(_button, has_parent=True),
+    "cancel": Scenario(_cancel),
+    "callback retry": Scenario(_create, fails_once=True),
+    "restart": Scenario(_nothing, is_restart=True),
+}
+
+
+async def run(scene: Scene) -> Outcome:
+    outcome = Outcome("C1")
+    # What a sabotage breaks shows in the plainest of them.
+    scenarios = SCENARIOS if scene.sabotage is None else {"create": SCENARIOS["create"]}
+    acting = asyncio.Semaphore(_AT_ONCE)
+    async with World.open(scene.folder, scene.seed, speed=_BOT_SECONDS) as world:
+        await world.upstream.configure(behaviour="respond")
+        steps = {name: await _count(world, scene, name, scenario) for name, scenario in scenarios.items()}
+        died = await asyncio.gather(
+            *(
+                _die_at(world, scene, name, scenario, at, acting, outcome)
+                for name, scenario in scenarios.items()
+                for at in range(1, len(steps[name]) + 1)
+            )
+        )
+    for name, planned in steps.items():
+        _tabulate(outcome, name, planned, died[: len(planned)])
+        died = died[len(planned) :]
+    return outcome
+
+
+async def _count(world: World, scene: Scene, name: str, scenario: Scenario) -> list[str]:
+    """Return the steps of a run in which nothing dies."""
+    async with world.stage(scene.seed, f"{name.replace(' ', '-')}-dry", plan=scene.plan) as stage:
+        await _perform(stage, scenario, at=None)
+        await stage.until(lambda: all(job in stage.receiver.delivered for job in stage.clients.jobs))
+        # The last step is the note that the callback was taken; it follows the receiver's answer.
+        points = stage.folder / "points"
+        count = -1
+        while count != (count := len(_read(points))):  # noqa: ASYNC110  # another process writes the file
+            await asyncio.sleep(0.4)
+        return _read(points)
+
+
+async def _die_at(
+    world: World,
+    scene: Scene,
+    name: str,
+    scenario: Scenario,
+    at: int,
+    acting: asyncio.Semaphore,
+    outcome: Outcome,
+) -> str | None:
+    """Die at one step, start again, and be judged. Returns the step's name; None when it was not reached."""
+    folder = f"{name.replace(' ', '-')}-{at:03d}"
+    step: str | None = None
+    try:
+        async with world.stage(scene.seed * 1000 + at, folder, plan=scene.plan) as stage:
+            async with acting:
+                step = await _live_twice(stage, scenario, at)
+            await stage.settle(overtime=90 if scene.sabotage is None else 0, probe=False)
+            outcome.take(stage.verdict(), f"{name}, step {at} ({step}): ")
+    except (DidNotStart, OSError, TimeoutError, RuntimeError) as error:
+        outcome.violations.append(f"{name}, step {at} ({step}): {type(error).__name__}: {error}  [{folder}]")
+    return step
+
+
+async def _live_twice(stage: Stage, scenario: Scenario, at: int) -> str | None:
+    """Let a server die at a step, and start the next one, which has no hook."""
+    server = await _perform(stage, scenario, at=at)
+    await asyncio.wait({server.ended}, timeout=_LAST_STEP_SECONDS)
+    step = None
+    if server.ended.done():
+        step = _read(stage.folder / "points")[-1]
+        await stage.died(server, step=step, number=at)
+    else:
+        await stage.kill(step="not reached", number=at)
+    await stage.start()
+    return step
+
+
+async def _perform(stage: Stage, scenario: Scenario, *, at: int | None) -> Server:
+    """Come to where the steps begin, and take them; the server that takes them may be dead afterwards."""
+    if scenario.fails_once:
+        stage.receiver.manner = _fail_once
+    begin = stage.folder / "begin"
+    kill: dict[str, Any] = {"points": str(stage.folder / "points"), "at": at}
+    if scenario.is_restart:
+        await stage.open()
+        answers = [asyncio.create_task(stage.clients.create(stage.seats[0])) for _ in range(2)]
+        await stage.until(lambda: stage.clients.acknowledged > 0)
+        await stage.kill(step="before the steps")
+        await asyncio.gather(*answers)
+        server = await stage.spawn({"kill": kill})
+        either: set[asyncio.Future[Any]] = {server.ready, server.ended}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if server.ready.done():
+            await stage.welcome(server)
+        return server
+    await stage.open({"kill": {**kill, "after": str(begin)}})
+    assert stage.server is not None
+    if scenario.has_parent:
+        await stage.clients.create(stage.seats[0])
+        await stage.until(lambda: bool(stage.receiver.delivered))
+        for job in list(stage.clients.jobs):
+            await stage.clients.look(job)
+    begin.touch()
+    await scenario.act(stage)
+    return stage.server
+
+
+def _read(points: Path) -> list[str]:
+    return points.read_text(encoding="utf-8").splitlines() if points.exists() else []
+
+
+def _tabulate(outcome: Outcome, name: str, steps: list[str], died: list[str | None]) -> None:
+    """Say how often each kind of step was died at, and object to kinds that never were."""
+    planned, happened = Counter(steps), Counter(step for step in died if step is not None)
+    missed = sorted(set(planned) - set(happened))
+    outcome.require(not missed, f"{name}: never died {', '.join(missed)}")
+    outcome.numbers["steps"] += len(steps)
+    outcome.numbers["steps not reached"] += died.count(None)
+    outcome.table.append(f"{name}: {len(steps)} steps, {died.count(None)} not reached")
+    outcome.table.extend(f"    {count:3} x {step}" for step, count in sorted(happened.items()))

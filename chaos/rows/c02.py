@@ -1,0 +1,78 @@
+"""
+C2: SIGKILL at random times under load.
+
+Twenty callers, five channels, a receiver that fails every fifth time. The server is started again at once; the next kill comes
+when twenty jobs or more have been acknowledged since, at a moment that has nothing to do with any of them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from chaos.outcome import Outcome, Scene
+from chaos.stage import Stage, World
+
+CALLERS = 20
+CHANNELS = 5
+#: A kill counts only after so many acknowledged jobs.
+JOBS_PER_KILL = 20
+_FAILS = 0.2
+
+
+async def run(scene: Scene) -> Outcome:
+    kills = scene.amount(100, 1000)
+    outcome = Outcome("C2")
+    async with (
+        World.open(scene.folder, scene.seed, identify_interval=0) as world,
+        world.stage(scene.seed, seats=CHANNELS, plan=scene.plan) as stage,
+    ):
+        await world.upstream.configure(
+            behaviour="random", weights={"plain": 2, "respond": 2, "edit_in_place": 1, "reply": 1}
+        )
+        stage.receiver.manner = failing(scene)
+        await stage.open()
+        await kill_under_load(stage, kills, scene.rng("kills"))
+        await stage.settle(overtime=90 if scene.sabotage is None else 0)
+        outcome.take(stage.verdict())
+    outcome.require(
+        outcome.numbers["acknowledged"] >= JOBS_PER_KILL * kills,
+        f"{outcome.numbers['acknowledged']} jobs acknowledged, {JOBS_PER_KILL * kills} needed",
+    )
+    known = outcome.numbers["failed"] - outcome.numbers["unknown"]
+    outcome.require(known <= 0, f"{known} jobs failed although Discord did all that it was asked")
+    outcome.require(outcome.numbers["kills"] == kills, f"{outcome.numbers['kills']} kills of {kills}")
+    return outcome
+
+
+def failing(scene: Scene) -> Callable[[str, int], int | None]:
+    """Return how the receiver fails: by a 500, or by a cut after it has read everything."""
+
+    def manner(callback: str, number: int) -> int | None:
+        drawn = scene.rng("receiver", callback, number)
+        return drawn.choice([500, None]) if drawn.random() < _FAILS else 200
+
+    return manner
+
+
+async def kill_under_load(stage: Stage, kills: int, rng: Random) -> None:
+    """Keep all callers at work, and kill the server again and again."""
+    enough = asyncio.Event()
+    clients = stage.clients
+    callers = [
+        asyncio.create_task(clients.load(stage.seats, stage_rng, enough))
+        for stage_rng in (Random(f"{rng.random()}") for _ in range(CALLERS))
+    ]
+    try:
+        for number in range(kills):
+            wanted = clients.acknowledged + JOBS_PER_KILL
+            if not await stage.until(lambda wanted=wanted: clients.acknowledged >= wanted):  # type: ignore[misc]
+                raise RuntimeError(f"kill {number}: no {JOBS_PER_KILL} jobs were acknowledged in a minute")
+            await asyncio.sleep(rng.random() * 0.2)
+            await stage.kill(number=number)
+            if number < kills - 1:
+                await stage.start()
+    finally:
+        enough.set()
+        clients.up.set()
+        await asyncio.gather(*callers)
+    await stage.start()

@@ -1,0 +1,120 @@
+"""C9: the event stream breaks under load: cuts, refused resumes, gaps, forgotten replays, no connection at all for seconds."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from chaos.clients import Seat
+from chaos.outcome import Outcome, Scene
+from chaos.stage import Stage, World
+
+_CALLERS = 10
+_CHANNELS = 5
+#: Jobs that must have been acknowledged for each break, on average.
+_JOBS_PER_BREAK = 5
+
+
+async def _cut(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.ask("POST", f"/sessions/{seat.user_id}/cut")
+
+
+async def _reconnect(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.ask("POST", f"/sessions/{seat.user_id}/op7")
+
+
+async def _invalid(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.ask("POST", f"/sessions/{seat.user_id}/op9", {"resumable": False})
+
+
+async def _invalid_resumable(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.ask("POST", f"/sessions/{seat.user_id}/op9", {"resumable": True})
+
+
+async def _close(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.ask("POST", f"/sessions/{seat.user_id}/close", {"code": 4000})
+
+
+async def _time_out(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.ask("POST", f"/sessions/{seat.user_id}/close", {"code": 4009})
+
+
+async def _gap(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.arm(
+        "gateway", "lose", gap=True, match={"user_id": seat.user_id, "event": "MESSAGE_*"}
+    )
+
+
+async def _loss(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.arm("gateway", "lose", match={"user_id": seat.user_id, "event": "MESSAGE_*"})
+
+
+async def _forgotten(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.arm("gateway", "shrink_replay", size=0, match={"user_id": seat.user_id})
+    await _cut(stage, seat)
+
+
+async def _refused(stage: Stage, seat: Seat) -> None:
+    await stage.upstream.arm("gateway", "refuse", seconds=3.0, times=None)
+    await _cut(stage, seat)
+    await asyncio.sleep(3.0)
+
+
+BREAKS: dict[str, Callable[[Stage, Seat], Awaitable[None]]] = {
+    "cut": _cut,
+    "op 7": _reconnect,
+    "op 9": _invalid,
+    "op 9, resumable": _invalid_resumable,
+    "close 4000": _close,
+    "close 4009": _time_out,
+    "gap": _gap,
+    "lost event": _loss,
+    "replay forgotten": _forgotten,
+    "refused for 3 s": _refused,
+}
+
+
+async def run(scene: Scene) -> Outcome:
+    breaks = scene.amount(50, 1000)
+    outcome = Outcome("C9")
+    async with (
+        World.open(scene.folder, scene.seed) as world,
+        world.stage(scene.seed, seats=_CHANNELS, plan=scene.plan) as stage,
+    ):
+        await world.upstream.configure(behaviour="random", weights={"plain": 2, "respond": 2, "reply": 1})
+        await stage.open()
+        await _break_under_load(stage, breaks, scene.rng("breaks"), outcome)
+        await world.upstream.disarm()
+        await stage.settle()
+        outcome.take(stage.verdict())
+        broken = await world.upstream.ask("GET", "/violations")
+    outcome.require(broken["total"] == 0, f"rules of Discord were broken: {broken['by_kind']}")
+    enough = _JOBS_PER_BREAK * breaks
+    outcome.require(
+        outcome.numbers["acknowledged"] >= enough,
+        f"{outcome.numbers['acknowledged']} jobs acknowledged, {enough} needed",
+    )
+    wasted = outcome.numbers["wasted"]
+    outcome.require(wasted == 0, f"{wasted} jobs failed, although the bot made their videos")
+    return outcome
+
+
+async def _break_under_load(stage: Stage, breaks: int, rng: Random, outcome: Outcome) -> None:
+    enough = asyncio.Event()
+    callers = [
+        asyncio.create_task(stage.clients.load(stage.seats, Random(f"{rng.random()}"), enough))
+        for _ in range(_CALLERS)
+    ]
+    names = list(BREAKS)
+    counted = dict.fromkeys(names, 0)
+    try:
+        for number in range(breaks):
+            name = names[number % len(names)]
+            counted[name] += 1
+            wanted = stage.clients.acknowledged + _JOBS_PER_BREAK
+            await stage.until(lambda wanted=wanted: stage.clients.acknowledged >= wanted)  # type: ignore[misc]
+            await stage.fault(name)
+            await BREAKS[name](stage, rng.choice(stage.seats))
+    finally:
+        enough.set()
+        await asyncio.gather(*callers)
+    outcome.table.append(", ".join(f"{count} x {name}" for name, count in counted.items()))

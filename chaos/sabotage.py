@@ -1,0 +1,214 @@
+"""
+Promises broken on purpose, to prove that the matrix would notice. Each is applied in the server's process from the outside.
+
+None of this is reachable from the server: a child process of the harness replaces what it is told to before the
+command line runs.
+"""
+
+import copy
+import itertools
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """What is broken, and the row that must turn red."""
+
+    apply: Callable[[], None]
+    row: str
+    #: How much of the row's quick amount shows it.
+    share: float
+    #: What one of the row's violations must say: red for another reason is no proof.
+    shows: str
+
+
+def _commit_without_sync() -> None:
+    import sqlite3
+    from functools import partial
+
+    class Unsynced(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            return super().execute(sql.replace("synchronous = FULL", "synchronous = OFF"), *parameters)
+
+    setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Unsynced))
+
+
+def _callback_after_commit() -> None:
+    """The job ends in one transaction, and its callback is stored in the next."""
+    from pikarelay.services.ports import Change
+    from pikarelay.store.sql import SqlStore
+
+    change = SqlStore.change
+
+    async def in_two(self: Any, job_id: str, decide: Any) -> Any:
+        due: list[Any] = []
+
+        def without_callback(job: Any) -> Any:
+            decided = decide(job)
+            if decided is not None and decided.callback is not None:
+                due.append(decided.callback)
+                return msgspec.structs.replace(decided, callback=None)
+            return decided
+
+        after = await change(self, job_id, without_callback)
+        for callback in due:
+            await change(self, job_id, lambda job, callback=callback: Change(job=job, callback=callback))  # type: ignore[misc]
+        return after
+
+    setattr(SqlStore, "change", in_two)
+
+
+def _delivered_before_sent() -> None:
+    """A callback is settled as delivered, and then sent."""
+    from datetime import timedelta
+
+    from pikarelay.services.deliver_callback import CallbackDelivery
+    from pikarelay.services.ports import Delivery
+
+    deliver = CallbackDelivery.deliver
+
+    async def settled_first(self: Any, callback: Any) -> None:
+        asked: list[Any] = []
+
+        class Pretending:
+            async def send(self, *what: Any) -> Delivery:
+                asked.append(what)
+                return Delivery(status=200, duration=timedelta())
+
+        pretender = copy.copy(self)
+        pretender._sender = Pretending()
+        await deliver(pretender, callback)
+        for what in asked:
+            await self._sender.send(*what)
+
+    setattr(CallbackDelivery, "deliver", settled_first)
+
+
+def _no_recovery() -> None:
+    """What the last process left is not taken up."""
+    from pikarelay.workers.gateway_listener import GatewayListener
+    from pikarelay.workers.presser import Presser
+
+    async def idle(_self: Any) -> None:
+        return None
+
+    setattr(GatewayListener, "start", idle)
+    setattr(Presser, "start", idle)
+
+
+def _no_intent() -> None:
+    """A press leaves first, and is noted as sent afterwards."""
+    from pikarelay.services.send_press import PressSender
+
+    mark, accept = PressSender._mark_sent, PressSender._accept
+    planned: dict[str, tuple[Any, ...]] = {}
+
+    async def remember(_self: Any, job: Any, *identity: Any) -> bool:
+        planned[job.job_id] = identity
+        return True
+
+    async def mark_late(self: Any, job: Any) -> Any:
+        await mark(self, job, *planned.pop(job.job_id))
+        return await accept(self, job)
+
+    setattr(PressSender, "_mark_sent", remember)
+    setattr(PressSender, "_accept", mark_late)
+
+
+def _new_id_each_try() -> None:
+    from pikarelay.callbacks.sender import HttpCallbackSender
+
+    headers = HttpCallbackSender._headers
+
+    def with_new_id(self: Any, *callback: Any) -> dict[str, str]:
+        return {**headers(self, *callback), "webhook-id": f"cb_{secrets.token_hex(13)}"}
+
+    setattr(HttpCallbackSender, "_headers", with_new_id)
+
+
+def _no_fencing() -> None:
+    """A try decides about its callback even when somebody else has claimed that since."""
+    from pikarelay.store import transactions
+
+    finish = transactions.finish_callback
+
+    def unfenced(attempt: Any, *rest: Any) -> Any:
+        transaction = finish(attempt, *rest)
+        try:
+            step = next(transaction)
+            while True:
+                rows = yield step
+                if step[0] == "callback_to_finish" and rows:
+                    # The newest try on record is always said to be this one.
+                    rows = [(attempt.attempt, *rows[0][1:])]
+                step = transaction.send(rows)
+        except StopIteration as end:
+            return end.value
+
+    setattr(transactions, "finish_callback", unfenced)
+
+
+def _slot_freed_in_memory() -> None:
+    """Places are counted up on the disk, and down in memory only."""
+    from pikarelay.services.board import Board
+    from pikarelay.store.sql import SqlStore
+
+    admit, publish = SqlStore.admit, Board.publish
+    freed: set[str] = set()
+    count = itertools.count()
+
+    def taken_file() -> Path:
+        import sys
+
+        return Path(sys.argv[sys.argv.index("--data-folder") + 1]) / "places.json"
+
+    async def counting(self: Any, caller_id: str, channels: Any, decide: Any, *rest: Any) -> Any:
+        path = taken_file()
+        taken = json.loads(path.read_text()) if path.exists() else {}
+        held = {
+            channel: tuple(job for job, its in taken.items() if its == channel and job not in freed)
+            for channel in channels
+        }
+        job = await admit(self, caller_id, channels, lambda _executing: decide(held), *rest)
+        taken = json.loads(path.read_text()) if path.exists() else {}
+        part = path.with_suffix(f".{next(count)}")
+        part.write_text(json.dumps({**taken, job.job_id: job.channel}))
+        part.rename(path)
+        return job
+
+    def freeing(self: Any, job: Any) -> None:
+        if job.is_final:
+            freed.add(job.job_id)
+        publish(self, job)
+
+    setattr(SqlStore, "admit", counting)
+    setattr(Board, "publish", freeing)
+
+
+def _callback_before_answer() -> None:
+    """A callback does not wait for its job's POST to be answered."""
+    from pikarelay.services.board import Board
+
+    async def at_once(_self: Any, _job_id: str) -> None:
+        return None
+
+    setattr(Board, "answered", at_once)
+
+
+SABOTAGES: dict[str, Sabotage] = {
+    "commit_without_sync": Sabotage(_commit_without_sync, "C3", 0.2, "is lost"),
+    "callback_after_commit": Sabotage(_callback_after_commit, "C1", 1.0, "I2 "),
+    "delivered_before_sent": Sabotage(_delivered_before_sent, "C1", 1.0, "I2 "),
+    "no_recovery": Sabotage(_no_recovery, "C2", 0.1, "failed although"),
+    "no_intent": Sabotage(_no_intent, "C1", 1.0, "I5 "),
+    "new_id_each_try": Sabotage(_new_id_each_try, "C2", 0.03, "I3 "),
+    "no_fencing": Sabotage(_no_fencing, "C5", 1.0, "I4 "),
+    "slot_freed_in_memory": Sabotage(_slot_freed_in_memory, "C2", 0.05, "acknowledged in a minute"),
+}

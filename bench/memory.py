@@ -70,7 +70,9 @@ def _fresh(folder: Path, local: Local, sessions: int) -> int:
     """Start the server, wait for its sessions, and return its resident memory once that stays the same."""
     begin = local.get("/ledger?since=0&limit=0")["last"]
     with relay(folder, local) as server:
-        _wait_until(lambda: sum(e["event"] == "identified" for e in local.ledger(begin)) >= sessions)
+        _wait_until(
+            lambda: sum(e["event"] in {"identified", "resumed"} for e in local.ledger(begin)) >= sessions
+        )
         return _settled(server.pid)
 
 

@@ -1,12 +1,13 @@
 """
 What a browser is served: the API's document at `/openapi.json`, the page to try it at `/`, and its parts under `/try/`.
 
-Everything is read and encoded once, at the start, and comes from this package: the page works without any network but the
-way to this server. The page's policy lets it load nothing from elsewhere but videos, which lie at Discord's.
+Everything comes from this package: the page works without any network but the way to this server. Its parts are read when
+somebody asks for them, which few do, and not kept: they would be two megabytes of every server's memory. The page's policy
+lets it load nothing from elsewhere but videos, which lie at Discord's.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -56,9 +57,10 @@ def pages(document: Mapping[str, Any]) -> list[Route]:
     """Return the routes of everything that is not the API; `document` is the API's OpenAPI document."""
     static = files(__package__) / "static"
     policy = ((b"content-security-policy", _POLICY),)
+    encoded = encode(document)
     return [
-        _page("/", _HTML, (static / "index.html").read_bytes(), policy),
-        _page("/openapi.json", _JSON, encode(document)),
+        _page("/", _HTML, (static / "index.html").read_bytes, policy),
+        _page("/openapi.json", _JSON, lambda: encoded),
         *(_part(static, name) for name in _PARTS),
     ]
 
@@ -66,16 +68,19 @@ def pages(document: Mapping[str, Any]) -> list[Route]:
 def _part(static: Traversable, name: str) -> Route:
     file = static.joinpath(*name.split("/"))
     _, dot, suffix = file.name.rpartition(".")
-    return _page(f"/try/{name}", _MEDIA_TYPES[dot + suffix if dot else ""], file.read_bytes())
+    return _page(f"/try/{name}", _MEDIA_TYPES[dot + suffix if dot else ""], file.read_bytes)
 
 
-def _page(path: str, media_type: bytes, body: bytes, more: tuple[tuple[bytes, bytes], ...] = ()) -> Route:
-    tag = b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
+def _page(
+    path: str, media_type: bytes, read: Callable[[], bytes], more: tuple[tuple[bytes, bytes], ...] = ()
+) -> Route:
+    tag = b'"%s"' % hashlib.sha256(read()).hexdigest()[:32].encode()
     headers = (*_HEADERS, (b"etag", tag), *more)
-    whole = Reply(body=body, media_type=media_type, headers=headers)
     unchanged = Reply(status=304, headers=headers)
 
     async def page(exchange: Exchange) -> Reply:
-        return unchanged if tag in exchange.headers(b"if-none-match") else whole
+        if tag in exchange.headers(b"if-none-match"):
+            return unchanged
+        return Reply(body=read(), media_type=media_type, headers=headers)
 
     return Route(method="GET", path=path, handler=page, slash_matters=True)

@@ -195,11 +195,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in FINAL
 
     @property
-    def is_executing(self) -> bool:
-        """Whether it holds a place of its channel: admitted and not final."""
-        return self.status not in FINAL
-
-    @property
     def callback_is_due(self) -> bool:
         """Whether its caller wants to be called back, and there is something to say."""
         return self.is_final and self.reply_url is not None

@@ -135,9 +135,9 @@ def _new_id_each_try() -> None:
 
 def _no_fencing() -> None:
     """A try decides about its callback even when somebody else has claimed that since."""
-    from pikarelay.store import transactions
+    from pikarelay.store.transactions import callbacks
 
-    finish = transactions.finish_callback
+    finish = callbacks.finish_callback
 
     def unfenced(attempt: Any, *rest: Any) -> Any:
         transaction = finish(attempt, *rest)
@@ -152,7 +152,7 @@ def _no_fencing() -> None:
         except StopIteration as end:
             return end.value
 
-    setattr(transactions, "finish_callback", unfenced)
+    setattr(callbacks, "finish_callback", unfenced)
 
 
 def _slot_freed_in_memory() -> None:

@@ -74,7 +74,7 @@ class SqliteStore(SqlStore):
         check_schema(sqlite_url(path))
         runner = SqliteRunner(path, trace=trace)
         try:
-            keys = await runner.write(transactions.data_keys(new_data_key(root_key, 1)))
+            keys = await runner.write(transactions.vault.data_keys(new_data_key(root_key, 1)))
             yield cls(runner, Vault.unlock(root_key, keys))
         finally:
             await runner.close()

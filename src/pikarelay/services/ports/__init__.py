@@ -1,0 +1,85 @@
+"""
+What the services need from the outside, as Protocols. Adapters on floor 3 provide them; fakes in the tests do too.
+
+Each method of `Store` is one transaction: when it returns, what it wrote survives a power cut; when it raises,
+nothing was written.
+"""
+
+from typing import Protocol
+
+from pikarelay.services.ports.callbacks import (
+    Callback,
+    CallbackDraft,
+    CallbackOutcome,
+    CallbackSecret,
+    CallbackSender,
+    CallbackStore,
+    DecideOutcome,
+    Delivery,
+    TargetGuard,
+)
+from pikarelay.services.ports.callers import ApiToken, CallerStore
+from pikarelay.services.ports.discord import (
+    AccountsWatcher,
+    ButtonPress,
+    Command,
+    CommandRun,
+    Discord,
+    Identity,
+)
+from pikarelay.services.ports.files import FileToUpload, UploadKeeper, UploadReader
+from pikarelay.services.ports.jobs import (
+    KEY_LIFETIME,
+    Change,
+    JobStore,
+    KeyedJob,
+    KeyTaken,
+    MessageTaken,
+    Sightings,
+)
+from pikarelay.services.ports.orphans import Orphan, OrphanReason, OrphanStore
+from pikarelay.services.ports.sessions import KeptSession, Sessions, SessionStore
+from pikarelay.services.ports.system import Clock, Ids
+
+__all__ = [
+    "KEY_LIFETIME",
+    "AccountsWatcher",
+    "ApiToken",
+    "ButtonPress",
+    "Callback",
+    "CallbackDraft",
+    "CallbackOutcome",
+    "CallbackSecret",
+    "CallbackSender",
+    "CallbackStore",
+    "CallerStore",
+    "Change",
+    "Clock",
+    "Command",
+    "CommandRun",
+    "DecideOutcome",
+    "Delivery",
+    "Discord",
+    "FileToUpload",
+    "Identity",
+    "Ids",
+    "JobStore",
+    "KeptSession",
+    "KeyTaken",
+    "KeyedJob",
+    "MessageTaken",
+    "Orphan",
+    "OrphanReason",
+    "OrphanStore",
+    "SessionStore",
+    "Sessions",
+    "Sightings",
+    "Store",
+    "TargetGuard",
+    "UploadKeeper",
+    "UploadReader",
+]
+
+
+class Store(CallerStore, JobStore, OrphanStore, SessionStore, CallbackStore, Protocol):
+    """Everything that must outlive the process."""

@@ -1,0 +1,38 @@
+"""Gateway sessions, as they outlive a process."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+
+class KeptSession(msgspec.Struct, frozen=True, kw_only=True):
+    """All it takes to go on with a token's Gateway session, also in another process."""
+
+    user_id: str
+    session_id: str
+    #: Of the last dispatch that was taken in.
+    sequence: int
+    resume_url: str
+
+
+class SessionStore(Protocol):
+    """What each session can be gone on with."""
+
+    async def keep_sessions(self, sessions: Mapping[bytes, KeptSession]) -> None:
+        """Keep these sessions, by the SHA-256 of their token, and forget all others."""
+        ...
+
+    async def kept_sessions(self) -> dict[bytes, KeptSession]: ...
+
+
+class Sessions(Protocol):
+    """The Gateway sessions of all accounts, as they outlive a process."""
+
+    def sessions(self) -> Mapping[bytes, KeptSession]:
+        """Return what each session can be gone on with, under the SHA-256 of its token. Also after a stop."""
+        ...
+
+    def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
+        """Go on with these sessions where their tokens are asked for. Call it before that."""
+        ...

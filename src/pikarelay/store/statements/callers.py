@@ -1,0 +1,51 @@
+"""Callers, their API tokens and their accounts."""
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam as p
+
+from pikarelay.store import schema as s
+from pikarelay.store.statements.insert import Insert
+
+# Callers. The look-up by digest is on the way of each request: one unique index, one row, one primary key.
+caller_by_token = (
+    sa.select(*s.callers.c)
+    .join_from(s.api_tokens, s.callers, s.api_tokens.c.caller_id == s.callers.c.caller_id)
+    .where(s.api_tokens.c.digest == p("digest"), s.api_tokens.c.revoked.is_(None))
+)
+add_caller = Insert(s.callers, returning=s.callers.c.caller_id)
+put_caller = Insert(
+    s.callers,
+    key=(s.callers.c.caller_id,),
+    replace=tuple(column for column in s.callers.c if column is not s.callers.c.caller_id),
+)
+callers = sa.select(*s.callers.c).order_by(s.callers.c.created, s.callers.c.caller_id)
+add_api_token = Insert(s.api_tokens, returning=s.api_tokens.c.token_id)
+_api_token_columns = (
+    s.api_tokens.c.token_id,
+    s.api_tokens.c.caller_id,
+    s.api_tokens.c.hint,
+    s.api_tokens.c.created,
+    s.api_tokens.c.revoked,
+)
+api_tokens = sa.select(*_api_token_columns).order_by(s.api_tokens.c.created, s.api_tokens.c.token_id)
+# The condition on `revoked` keeps the time of the first revocation.
+revoke_api_token = (
+    sa.update(s.api_tokens)
+    .values(revoked=p("now"))
+    .where(s.api_tokens.c.token_id == p("this_token"), s.api_tokens.c.revoked.is_(None))
+    .returning(s.api_tokens.c.token_id)
+)
+
+# Accounts.
+put_account = Insert(
+    s.accounts,
+    key=(s.accounts.c.caller_id, s.accounts.c.channel),
+    replace=(s.accounts.c.discord_token, s.accounts.c.max_jobs, s.accounts.c.updated),
+)
+_this_account = sa.and_(s.accounts.c.caller_id == p("caller_id"), s.accounts.c.channel == p("channel"))
+account = sa.select(*s.accounts.c).where(_this_account)
+accounts_of_caller = (
+    sa.select(*s.accounts.c).where(s.accounts.c.caller_id == p("caller_id")).order_by(s.accounts.c.channel)
+)
+accounts = sa.select(*s.accounts.c).order_by(s.accounts.c.channel, s.accounts.c.caller_id)
+delete_account = sa.delete(s.accounts).where(_this_account).returning(s.accounts.c.channel)

@@ -1,0 +1,139 @@
+"""Jobs."""
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam as p
+
+from pikarelay.jobs.job import PressPhase, Status
+from pikarelay.store import schema as s
+from pikarelay.store.statements.insert import NO_OFFSET, Insert
+
+#: How many message ids one look-up takes; a message of the bot names four others at most.
+OWNERS_AT_ONCE = 8
+
+#: How many files one look-up takes.
+UPLOADS_AT_ONCE = 64
+
+#: The columns of a job that its life changes. The others are fixed when it is admitted.
+MUTABLE = frozenset(
+    {"status", "updated", "phase", "sent", "interaction_id", "message_id", "discord_token", "document"}
+)
+
+# Jobs, read.
+_by_age = (s.jobs.c.created, s.jobs.c.job_id)
+_any_job = sa.select(*s.jobs.c).where(s.jobs.c.job_id == p("job_id"))
+_is_shown = sa.not_(s.jobs.c.withdrawn)
+job = _any_job.where(_is_shown)
+job_by_nonce = sa.select(*s.jobs.c).where(s.jobs.c.nonce == p("nonce"))
+job_by_key = (
+    sa.select(*s.jobs.c, s.request_keys.c.digest)
+    .join_from(s.request_keys, s.jobs, s.request_keys.c.job_id == s.jobs.c.job_id)
+    .where(
+        s.request_keys.c.caller_id == p("caller_id"),
+        s.request_keys.c.request_key == p("request_key"),
+        s.request_keys.c.created >= p("since"),
+    )
+)
+unfinished = sa.select(*s.jobs.c).where(s.unfinished).order_by(*_by_age)
+# Ids are sortable by time, so the primary key's index has the newest at its end.
+newest_jobs = (
+    sa.select(*s.jobs.c)
+    .where(_is_shown)
+    .order_by(s.jobs.c.job_id.desc())
+    .limit(p("limit", type_=sa.Integer))
+    .offset(NO_OFFSET)
+)
+executing = (
+    sa.select(s.jobs.c.job_id, s.jobs.c.channel)
+    .where(s.jobs.c.caller_id == p("caller_id"), s.unfinished)
+    .order_by(*_by_age)
+)
+# A waiting press has not left this server, so no message of the bot can be about it.
+open_jobs = (
+    sa.select(*s.jobs.c)
+    .where(
+        s.jobs.c.channel == p("channel"),
+        s.unfinished,
+        s.jobs.c.phase != sa.literal_column(f"'{PressPhase.WAITING.value}'"),
+    )
+    .order_by(s.jobs.c.sent, s.jobs.c.job_id)
+)
+ghosts = (
+    sa.select(*s.jobs.c)
+    .where(s.jobs.c.channel == p("channel"), s.haunting, s.jobs.c.sent > p("since"))
+    .order_by(s.jobs.c.sent, s.jobs.c.job_id)
+)
+# A fixed number of places, the rest filled up: the text stays the same for any number of ids.
+owners = sa.select(s.message_owners.c.message_id, s.message_owners.c.job_id).where(
+    s.message_owners.c.message_id.in_([p(f"id_{n}", type_=sa.Text) for n in range(OWNERS_AT_ONCE)])
+)
+
+# Jobs, written.
+# Makes the channel's row, or locks the one that is there: writing a column over with itself is what locks it.
+lock_channel = Insert(s.channels, key=(s.channels.c.channel,), replace=(s.channels.c.channel,))
+insert_job = Insert(s.jobs, returning=s.jobs.c.job_id)
+insert_upload = Insert(s.uploads)
+# A key whose time is over makes room for its next use.
+forget_key = sa.delete(s.request_keys).where(
+    s.request_keys.c.caller_id == p("caller_id"),
+    s.request_keys.c.request_key == p("request_key"),
+    s.request_keys.c.created < p("before"),
+)
+insert_key = Insert(s.request_keys, returning=s.request_keys.c.request_key)
+job_to_change = _any_job.with_for_update()
+# Only what can change: SQLite rewrites an index whenever a column of it is named here, changed or not.
+update_job = (
+    sa.update(s.jobs)
+    .values({column: p(column.name) for column in s.jobs.c if column.name in MUTABLE})
+    .where(s.jobs.c.job_id == p("this_job"))
+)
+# Answers with the owner, whether it is a new one or was there before.
+own_message = Insert(
+    s.message_owners,
+    key=(s.message_owners.c.message_id,),
+    replace=(s.message_owners.c.message_id,),
+    returning=s.message_owners.c.job_id,
+)
+# A person says whose the message is.
+adopt_message = own_message._replace(replace=(s.message_owners.c.job_id,))
+# Nothing was sent, so nothing can come.
+_created_job = sa.and_(s.jobs.c.job_id == p("job_id"), s.one_of(s.jobs.c.status, [Status.CREATED.value]))
+withdraw_waiting_job = sa.delete(s.jobs).where(
+    _created_job, s.one_of(s.jobs.c.phase, [PressPhase.WAITING.value])
+)
+withdraw_unsent_job = sa.delete(s.jobs).where(
+    _created_job, s.one_of(s.jobs.c.phase, [PressPhase.WAITING.value, PressPhase.SENT.value])
+)
+withdraw_sent_job = (
+    sa.update(s.jobs)
+    .values(withdrawn=sa.true(), status=sa.literal_column(f"'{Status.FAILED.value}'"))
+    .where(
+        s.jobs.c.job_id == p("this_job"),
+        s.one_of(s.jobs.c.status, [Status.CREATED.value]),
+        s.one_of(s.jobs.c.phase, [PressPhase.SENT.value]),
+    )
+    .returning(s.jobs.c.job_id)
+)
+free_key = sa.delete(s.request_keys).where(s.request_keys.c.job_id == p("job_id"))
+disown_uploads = sa.delete(s.uploads).where(s.uploads.c.job_id == p("job_id"))
+# In portions, so that a large clean-up keeps nobody waiting long.
+prune_jobs = (
+    sa.delete(s.jobs)
+    .where(
+        s.jobs.c.job_id.in_(
+            sa.select(s.jobs.c.job_id)
+            .where(s.final, s.jobs.c.updated < p("before"))
+            .order_by(s.jobs.c.updated)
+            .limit(p("limit", type_=sa.Integer))
+            .offset(NO_OFFSET)
+        )
+    )
+    .returning(s.jobs.c.job_id)
+)
+prune_keys = (
+    sa.delete(s.request_keys)
+    .where(s.request_keys.c.created < p("before"))
+    .returning(s.request_keys.c.request_key)
+)
+known_uploads = sa.select(s.uploads.c.upload_key).where(
+    s.uploads.c.upload_key.in_([p(f"key_{n}", type_=sa.Text) for n in range(UPLOADS_AT_ONCE)])
+)

@@ -1,0 +1,69 @@
+"""Callers, their API tokens and their accounts."""
+
+from datetime import datetime
+
+from pikarelay.jobs.job import Account, Caller
+from pikarelay.services.ports import (
+    ApiToken,
+)
+from pikarelay.store import rows
+from pikarelay.store.rules import AlreadyThere
+from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.vault import Vault
+
+
+def caller_by_token(digest: bytes) -> Transaction[Caller | None]:
+    found = yield "caller_by_token", {"digest": digest}
+    return rows.caller_from(found[0]) if found else None
+
+
+def add_caller(caller: Caller) -> Transaction[None]:
+    if not (yield "add_caller", rows.caller_params(caller)):
+        raise AlreadyThere(f"caller {caller.caller_id}")
+
+
+def put_caller(caller: Caller) -> Transaction[None]:
+    yield "put_caller", rows.caller_params(caller)
+
+
+def callers() -> Transaction[tuple[Caller, ...]]:
+    return tuple(map(rows.caller_from, (yield "callers", {})))
+
+
+def add_api_token(token: ApiToken, digest: bytes) -> Transaction[None]:
+    if not (yield "add_api_token", rows.api_token_params(token, digest)):
+        raise AlreadyThere(f"API token {token.token_id}")
+
+
+def api_tokens() -> Transaction[tuple[ApiToken, ...]]:
+    return tuple(map(rows.api_token_from, (yield "api_tokens", {})))
+
+
+def revoke_api_token(token_id: str, now: datetime) -> Transaction[bool]:
+    revoked = yield "revoke_api_token", {"this_token": token_id, "now": rows.to_ms(now)}
+    return bool(revoked)
+
+
+# Accounts
+
+
+def put_account(account: Account, vault: Vault) -> Transaction[None]:
+    yield "put_account", rows.account_params(account, vault)
+
+
+def account(caller_id: str, channel: str, vault: Vault) -> Transaction[Account | None]:
+    found = yield "account", {"caller_id": caller_id, "channel": channel}
+    return rows.account_from(found[0], vault) if found else None
+
+
+def accounts(caller_id: str | None, vault: Vault) -> Transaction[tuple[Account, ...]]:
+    if caller_id is None:
+        found = yield "accounts", {}
+    else:
+        found = yield "accounts_of_caller", {"caller_id": caller_id}
+    return tuple(rows.account_from(row, vault) for row in found)
+
+
+def delete_account(caller_id: str, channel: str) -> Transaction[bool]:
+    deleted = yield "delete_account", {"caller_id": caller_id, "channel": channel}
+    return bool(deleted)

@@ -1,0 +1,171 @@
+"""Jobs: admitted, changed, withdrawn, looked at and pruned."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from pikarelay.jobs.job import Job
+from pikarelay.jobs.requests import RequestKey
+from pikarelay.services.ports import (
+    KEY_LIFETIME,
+    Change,
+    KeyedJob,
+    KeyTaken,
+    MessageTaken,
+    Sightings,
+)
+from pikarelay.store import rows
+from pikarelay.store.rows import Params, Row
+from pikarelay.store.rules import AlreadyThere, check_identity
+from pikarelay.store.schema import jobs as jobs_table
+from pikarelay.store.statements.jobs import OWNERS_AT_ONCE, UPLOADS_AT_ONCE
+from pikarelay.store.transactions.callbacks import insert_callback
+from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.vault import Vault
+
+_SEALED = list(jobs_table.c).index(jobs_table.c.discord_token)
+
+
+def job(job_id: str, vault: Vault) -> Transaction[Job | None]:
+    found = yield "job", {"job_id": job_id}
+    return rows.job_from(found[0], vault) if found else None
+
+
+def job_by_nonce(nonce: str, vault: Vault) -> Transaction[Job | None]:
+    found = yield "job_by_nonce", {"nonce": nonce}
+    return rows.job_from(found[0], vault) if found else None
+
+
+def job_by_key(caller_id: str, key: str, since: datetime, vault: Vault) -> Transaction[KeyedJob | None]:
+    found = yield "job_by_key", {"caller_id": caller_id, "request_key": key, "since": rows.to_ms(since)}
+    if not found:
+        return None
+    *its, digest = found[0]
+    return KeyedJob(job=rows.job_from(tuple(its), vault), digest=digest)
+
+
+def unfinished(vault: Vault) -> Transaction[tuple[Job, ...]]:
+    found = yield "unfinished", {}
+    return tuple(rows.job_from(row, vault) for row in found)
+
+
+def newest_jobs(limit: int, vault: Vault) -> Transaction[tuple[Job, ...]]:
+    found = yield "newest_jobs", {"limit": limit}
+    return tuple(rows.job_from(row, vault) for row in found)
+
+
+def executing(caller_id: str) -> Transaction[tuple[str, ...]]:
+    found = yield "executing", {"caller_id": caller_id}
+    return tuple(job_id for job_id, _channel in found)
+
+
+def sightings(
+    channel: str, message_ids: Sequence[str], ghosts_since: datetime | None, vault: Vault
+) -> Transaction[Sightings]:
+    owners: dict[str, str] = {}
+    for start in range(0, len(message_ids), OWNERS_AT_ONCE):
+        some = message_ids[start : start + OWNERS_AT_ONCE]
+        places = [*some, *[some[0]] * (OWNERS_AT_ONCE - len(some))]
+        found = yield "owners", {f"id_{n}": message_id for n, message_id in enumerate(places)}
+        owners.update((message_id, job_id) for message_id, job_id in found)
+    found = yield "open_jobs", {"channel": channel}
+    ghosts: Sequence[Row] = ()
+    if ghosts_since is not None:
+        ghosts = yield "ghosts", {"channel": channel, "since": rows.to_ms(ghosts_since)}
+    return Sightings(
+        open_jobs=tuple(rows.job_from(row, vault) for row in found),
+        owners=owners,
+        ghosts=tuple(rows.job_from(row, vault) for row in ghosts),
+    )
+
+
+def admit(
+    caller_id: str,
+    channels: Sequence[str],
+    decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
+    key: RequestKey | None,
+    vault: Vault,
+) -> Transaction[Job]:
+    # In one order for everybody, so that two admissions never wait for each other.
+    for channel in sorted(set(channels)):
+        yield "lock_channel", {"channel": channel}
+    found = yield "executing", {"caller_id": caller_id}
+    admitted = decide(
+        {channel: tuple(job_id for job_id, its in found if its == channel) for channel in channels}
+    )
+    if not (yield "insert_job", rows.job_params(admitted, rows.sealed_token(admitted, vault))):
+        raise AlreadyThere(f"job {admitted.job_id} with nonce {admitted.press.nonce}")
+    for upload in admitted.uploads:
+        yield "insert_upload", {"upload_key": upload.key, "job_id": admitted.job_id}
+    if key is not None:
+        yield from _use_key(admitted, key)
+    return admitted
+
+
+def _use_key(job: Job, key: RequestKey) -> Transaction[None]:
+    used = {"caller_id": job.caller_id, "request_key": key.text}
+    yield "forget_key", {**used, "before": rows.to_ms(job.created - KEY_LIFETIME)}
+    if not (yield "insert_key", {**used, **rows.key_params(job, key)}):
+        raise KeyTaken
+
+
+def change(job_id: str, decide: Callable[[Job], Change | None], vault: Vault) -> Transaction[Job | None]:
+    found = yield "job_to_change", {"job_id": job_id}
+    if not found:
+        return None
+    before = rows.job_from(found[0], vault)
+    decided = decide(before)
+    if decided is None:
+        return None
+    after = decided.job
+    check_identity(before, after)
+    yield "update_job", _updated(before, found[0], after, vault)
+    if decided.message_id is not None:
+        yield from _own_message(decided.message_id, job_id, adopts=decided.adopts)
+    if decided.orphan is not None:
+        yield "insert_orphan", rows.orphan_params(decided.orphan)
+    if decided.callback is not None:
+        yield from insert_callback(decided.callback, after.caller_id)
+    return after
+
+
+def _own_message(message_id: str, job_id: str, *, adopts: bool) -> Transaction[None]:
+    its = {"message_id": message_id, "job_id": job_id}
+    if adopts:
+        yield "adopt_message", its
+        yield "delete_orphan", {"message_id": message_id}
+        return
+    owner = yield "own_message", its
+    if owner[0][0] != job_id:
+        raise MessageTaken
+
+
+def _updated(before: Job, row: Row, after: Job, vault: Vault) -> Params:
+    same_token = before.discord_token == after.discord_token
+    sealed = row[_SEALED] if same_token else rows.sealed_token(after, vault)
+    return {**rows.job_params(after, sealed), "this_job": after.job_id}
+
+
+def withdraw(job_id: str, *, was_sent: bool) -> Transaction[None]:
+    yield "withdraw_waiting_job" if was_sent else "withdraw_unsent_job", {"job_id": job_id}
+    if was_sent and (yield "withdraw_sent_job", {"this_job": job_id}):
+        yield "free_key", {"job_id": job_id}
+        yield "disown_uploads", {"job_id": job_id}
+
+
+def prune(before: datetime, limit: int) -> Transaction[int]:
+    """Delete up to `limit` jobs."""
+    return len((yield "prune_jobs", {"before": rows.to_ms(before), "limit": limit}))
+
+
+def prune_keys(before: datetime) -> Transaction[int]:
+    return len((yield "prune_keys", {"before": rows.to_ms(before)}))
+
+
+def known_uploads(keys: Sequence[str]) -> Transaction[frozenset[str]]:
+    known: set[str] = set()
+    for start in range(0, len(keys), UPLOADS_AT_ONCE):
+        some = keys[start : start + UPLOADS_AT_ONCE]
+        places = [*some, *[some[0]] * (UPLOADS_AT_ONCE - len(some))]
+        found = yield "known_uploads", {f"key_{n}": key for n, key in enumerate(places)}
+        known.update(key for (key,) in found)
+    return frozenset(known)

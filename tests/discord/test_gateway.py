@@ -107,7 +107,7 @@ async def test_a_gateway_that_is_down_is_tried_again(
     make_accounts: Callable[..., DiscordAccounts], token: Secret, channel: str, local: LocalDiscord
 ) -> None:
     """While the Gateway refuses connections the account is not live in time, and later it is."""
-    accounts = make_accounts(live_timeout=timedelta(seconds=0.2))
+    accounts = make_accounts(session_wait=timedelta(seconds=0.2))
     local.admin.arm(Fault(where="gateway", do=Refuse(seconds=0.6), times=None))
 
     with pytest.raises(DiscordUnavailable) as caught:

@@ -285,27 +285,27 @@ async def test_a_button_that_is_gone(accounts: DiscordAccounts, token: Secret, p
         await accounts.press_button(token, press)
 
     assert caught.value.status == 400
+    assert caught.value.is_stale
     assert "COMPONENT_VALIDATION_FAILED" in caught.value.details
     assert accounts.states()[0].standing == "good"
 
 
-async def test_an_outdated_command_is_looked_up_again(
-    accounts: DiscordAccounts,
-    token: Secret,
-    channel: str,
-    parent: BotMessage,
-    local: LocalDiscord,
-    listener: Listener,
+async def test_an_outdated_command_is_refused_as_such(
+    accounts: DiscordAccounts, token: Secret, channel: str, parent: BotMessage, local: LocalDiscord
 ) -> None:
-    """After Discord refused a stale version, the next look-up finds the new one."""
+    """A stale version is refused as stale, and a fresh look-up finds the new one."""
+    before = await accounts.find_command(token, channel, "create")
     local.admin.outdate_commands("Pika")
+
     with pytest.raises(DiscordRefused) as caught:
         await order(accounts, token, channel, "1002")
+    after = await accounts.find_command(token, channel, "create", fresh=True)
+
+    assert caught.value.is_stale
     assert "INVALID_VERSION" in caught.value.details
-
-    await order(accounts, token, channel, "1003")
-
-    assert (await listener.result(2)).id != parent.id
+    assert before is not None
+    assert after is not None
+    assert before.version != after.version
 
 
 @pytest.mark.parametrize("rules", [TWO_AT_ONCE])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from typing import NamedTuple, TypeVar
 
@@ -36,6 +36,8 @@ T = TypeVar("T")
 PAGE = 100
 #: A channel where more was said since the oldest open press is read no further: 5,000 messages.
 MOST_PAGES = 50
+#: How long a session that Discord has ended may take to be followed by another: a refused resume and an IDENTIFY.
+SUCCESSOR_SECONDS = 15.0
 
 log = structlog.get_logger()
 
@@ -54,7 +56,7 @@ class Setup(NamedTuple):
     application_id: str | None
     application_name: str
     press_interval: timedelta
-    live_timeout: timedelta
+    session_wait: timedelta
     api_version: int
     intents: int | None
 
@@ -130,19 +132,21 @@ class DiscordAccount:
         self._rest.check()
         self._rest.check_interactions(press.channel_id)
         guild_id = await self._guild_of(press.channel_id)
-        live = await self._live()
-        body = press_body(
-            nonce=press.nonce,
-            session_id=live.session_id,
-            application_id=press.application_id,
-            channel_id=press.channel_id,
-            guild_id=guild_id,
-            message_id=press.message_id,
-            message_flags=press.message_flags,
-            custom_id=press.custom_id,
-            component_type=press.component_type,
-        )
-        await self._rest.interact(press.channel_id, body)
+
+        def body(session_id: str) -> bytes:
+            return press_body(
+                nonce=press.nonce,
+                session_id=session_id,
+                application_id=press.application_id,
+                channel_id=press.channel_id,
+                guild_id=guild_id,
+                message_id=press.message_id,
+                message_flags=press.message_flags,
+                custom_id=press.custom_id,
+                component_type=press.component_type,
+            )
+
+        await self._interact(press.channel_id, body)
 
     async def find_command(self, channel: str, name: str, *, fresh: bool) -> ListedCommand | None:
         self._rest.check()
@@ -155,24 +159,22 @@ class DiscordAccount:
         self._rest.check_interactions(run.channel_id)
         guild_id = await self._guild_of(run.channel_id)
         options = await self._upload(run)
-        live = await self._live()
-        try:
-            body = command_body(
+
+        def body(session_id: str) -> bytes:
+            return command_body(
                 nonce=run.nonce,
-                session_id=live.session_id,
+                session_id=session_id,
                 channel_id=run.channel_id,
                 guild_id=guild_id,
                 command=_listed(run),
                 options=options,
             )
+
+        try:
+            await self._interact(run.channel_id, body)
         except UnfitOption as error:
             # What Discord would say to it, without asking.
             raise DiscordRefused(400, str(error)) from None
-        try:
-            await self._rest.interact(run.channel_id, body)
-        except DiscordRefused as refused:
-            self._forget_outdated(run.channel_id, refused)
-            raise
 
     async def read_message(self, channel: str, message_id: str) -> BotMessage | None:
         # Users may not GET one message by its id, but may ask for those around it.
@@ -191,6 +193,25 @@ class DiscordAccount:
             after = max(ids, key=int)
         log.warning("discord.history_truncated", account=self._token.masked, channel=channel)
         return tuple(found)
+
+    async def _interact(self, channel: str, body: Callable[[str], bytes]) -> None:
+        """
+        POST one interaction in the name of the live session.
+
+        Discord may have ended that session a moment ago, and refuses what comes in its name. Nothing was pressed then, so
+        the interaction is posted once more, with the same nonce, in the name of the session that follows.
+        """
+        live = await self._live()
+        try:
+            await self._rest.interact(channel, body(live.session_id))
+        except DiscordRefused as refused:
+            if not read_refusal(refused.status, refused.details.encode()).is_session_gone:
+                raise
+            successor = await self._successor(live)
+            if successor is None:
+                raise
+            log.warning("press.session_was_gone", account=self._token.masked)
+            await self._rest.interact(channel, body(successor.session_id))
 
     # Reads
 
@@ -248,7 +269,12 @@ class DiscordAccount:
     # Standing
 
     async def _live(self) -> Live:
-        """Return the live session, opening one if need be. Whatever goes wrong here, nothing was sent."""
+        """
+        Return the live session, opening one if need be, or wait until there is one again.
+
+        An account that has had none for longer than `session_wait` does not keep anybody waiting. Whatever goes wrong here,
+        nothing was sent.
+        """
         async with self._opening:
             if self._closing is not None:
                 await self._closing
@@ -256,16 +282,22 @@ class DiscordAccount:
             if not self.gateway.is_running:
                 await self.gateway.stop()
                 self.gateway.start()
+        patience = self._setup.session_wait.total_seconds() - self.gateway.offline_seconds
         live: Live | None = None
-        try:
-            async with asyncio.timeout(self._setup.live_timeout.total_seconds()):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, patience)):
                 live = await self.gateway.wait_live()
-        except TimeoutError:
-            pass
         self._rest.check()
         if live is None:
             raise DiscordUnavailable("The account's Gateway session is not live", may_have_happened=False)
         return live
+
+    async def _successor(self, ended: Live) -> Live | None:
+        """Return the session that follows one which Discord has ended; None when none does in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SUCCESSOR_SECONDS):
+                return await self.gateway.wait_live(after=ended)
+        return None
 
     def _gateway_stopped(self, stopped: Stopped) -> None:
         self._rest.standing = self._rest.standing.after_stop(stopped.remedy, stopped.reason)
@@ -274,10 +306,6 @@ class DiscordAccount:
         # With any other standing the session may stay: what runs already can still be followed.
         if standing is Standing.TOKEN_INVALID and self._closing is None:
             self._closing = asyncio.create_task(self.gateway.stop())
-
-    def _forget_outdated(self, channel: str, refused: DiscordRefused) -> None:
-        if read_refusal(refused.status, refused.details.encode()).is_outdated_command:
-            self._commands.pop(channel, None)
 
 
 def _listed(run: CommandRun) -> ListedCommand:

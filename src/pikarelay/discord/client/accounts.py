@@ -74,7 +74,7 @@ class DiscordAccounts:
         application_id: str | None = None,
         application_name: str = "Pika",
         press_interval: timedelta = timedelta(seconds=1.5),
-        live_timeout: timedelta = timedelta(seconds=8),
+        session_wait: timedelta = timedelta(seconds=120),
         intents: int | None = None,
         patterns: Iterable[Pattern] = (),
         resume: Mapping[bytes, KeptSession] = MappingProxyType({}),
@@ -111,7 +111,7 @@ class DiscordAccounts:
             application_id=application_id,
             application_name=application_name,
             press_interval=press_interval,
-            live_timeout=live_timeout,
+            session_wait=session_wait,
             api_version=API_VERSION,
             intents=intents,
         )

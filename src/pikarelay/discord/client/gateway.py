@@ -57,6 +57,8 @@ class Live(NamedTuple):
 
     user_id: str
     session_id: str
+    #: How many times this account's session was live before, resumed ones counted: two of one number are the same.
+    number: int
 
 
 class Gateway:
@@ -97,7 +99,11 @@ class Gateway:
         self._session: GatewaySession | None = None
         self._private_channels: frozenset[str] = frozenset()
         self._guild_ids: set[str] = set()
-        self._live = asyncio.Event()
+        self._lives = 0
+        #: On the loop's clock: since when no session is live. Meaningless while one is.
+        self._offline_since = _now()
+        #: Replaced each time a session becomes live or there will not be one.
+        self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._sightings: asyncio.Queue[Sighting | None] = asyncio.Queue()
         #: For each sighting that is not taken in yet, oldest first, the state to go on with to see it again.
@@ -116,7 +122,12 @@ class Gateway:
         session = self._session
         if session is None or session.user_id is None or session.session_id is None:
             return None
-        return Live(session.user_id, session.session_id)
+        return Live(session.user_id, session.session_id, self._lives)
+
+    @property
+    def offline_seconds(self) -> float:
+        """For how long no session has been live; 0 while one is."""
+        return 0.0 if self.live is not None else _now() - self._offline_since
 
     @property
     def user_id(self) -> str | None:
@@ -138,7 +149,7 @@ class Gateway:
         return channel in self._private_channels
 
     def start(self) -> None:
-        self._live.clear()
+        self._offline_since = _now()
         self._running = asyncio.create_task(self._run())
         self._delivering = asyncio.create_task(self._deliver())
 
@@ -155,14 +166,13 @@ class Gateway:
                 task.cancel()
             self._delivering = None
 
-    async def wait_live(self) -> Live | None:
-        """Wait for a live session. None when there will not be one."""
+    async def wait_live(self, *, after: Live | None = None) -> Live | None:
+        """Wait for a live session; with `after`, for the next one. None when there will not be one."""
         while self.is_running:
-            await self._live.wait()
-            if self.live is not None:
-                return self.live
-            # Lost again, or ended; in that case the event was set to let everybody see it.
-            self._live.clear()
+            changed = self._changed
+            if (live := self.live) is not None and live != after:
+                return live
+            await changed.wait()
         return None
 
     def subscribe(self, guild_id: str) -> None:
@@ -191,11 +201,21 @@ class Gateway:
             while (attempt := session.next_attempt(_now())) is not None:
                 await asyncio.sleep(attempt.at - _now())
                 code = await self._connect(session, attempt)
-                self._live.clear()
+                if self.live is not None:
+                    self._offline_since = _now()
                 session.lost(code, _now())
                 self._handle(session)
         finally:
-            self._live.set()
+            self._announce()
+
+    def _announce(self) -> None:
+        """Let everybody look who waits for a session."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _go_live(self) -> None:
+        self._lives += 1
+        self._announce()
 
     async def _address(self) -> str:
         while True:
@@ -299,10 +319,10 @@ class Gateway:
                 if has_gap or self._has_begun:
                     self._put(FeedInterrupted())
                 self._has_begun = True
-                self._live.set()
+                self._go_live()
             case Resumed():
                 self._log.info("gateway.resumed")
-                self._live.set()
+                self._go_live()
             case Gap(missing=missing):
                 self._log.warning("gateway.gap", missing=missing)
                 self._put(FeedInterrupted())

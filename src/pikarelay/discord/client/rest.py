@@ -86,7 +86,9 @@ class Rest:
             raise DiscordRateLimited(answer.text, limited.delay)
         if answer.status >= 500:
             raise _unavailable(answer, may_have_happened=True)
-        raise DiscordRefused(answer.status, answer.text)
+        raise DiscordRefused(
+            answer.status, answer.text, is_stale=read_refusal(answer.status, answer.body).is_stale
+        )
 
     async def read(self, route: Route, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """

@@ -28,8 +28,10 @@ class Refusal(NamedTuple):
     verdict: Verdict
     #: For a person to read. Empty when the verdict is NONE.
     reason: str = ""
-    #: True when the command index it was built from is out of date.
-    is_outdated_command: bool = False
+    #: True when the button or command is not what it was when we read it.
+    is_stale: bool = False
+    #: True when the session in whose name it was asked is gone, or without a connection at the moment.
+    is_session_gone: bool = False
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -39,8 +41,13 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 _TOKEN_CODES = frozenset({40001, 50014})
-_OUTDATED = frozenset(
-    {"INTERACTION_APPLICATION_COMMAND_INVALID_VERSION", "INTERACTION_APPLICATION_COMMAND_INVALID"}
+#: The button is not (or no longer) on its message; the command has another version.
+_STALE = frozenset(
+    {
+        "COMPONENT_VALIDATION_FAILED",
+        "INTERACTION_APPLICATION_COMMAND_INVALID_VERSION",
+        "INTERACTION_APPLICATION_COMMAND_INVALID",
+    }
 )
 _UNKNOWN_COMMAND = 10063
 
@@ -69,8 +76,9 @@ def read_refusal(status: int, body: bytes) -> Refusal:
         )
     if (reason := _BLOCKS.get((status, said.code))) is not None:
         return Refusal(Verdict.BLOCKED, reason)
-    is_outdated = said.code == _UNKNOWN_COMMAND or not _OUTDATED.isdisjoint(error_codes(said.errors))
-    return Refusal(Verdict.NONE, is_outdated_command=is_outdated)
+    is_session_gone = status == 400 and isinstance(said.errors, dict) and "session_id" in said.errors
+    is_stale = said.code == _UNKNOWN_COMMAND or not _STALE.isdisjoint(error_codes(said.errors))
+    return Refusal(Verdict.NONE, is_stale=is_stale, is_session_gone=is_session_gone)
 
 
 def error_codes(tree: Any) -> frozenset[str]:

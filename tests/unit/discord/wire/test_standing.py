@@ -37,13 +37,24 @@ def test_verdicts(status: int, body: object, verdict: Verdict) -> None:
     assert bool(refusal.reason) == (verdict is not Verdict.NONE)
 
 
-def test_an_outdated_command_is_recognised() -> None:
-    """A stale version is found anywhere in the tree of a validation error."""
-    assert read_refusal(400, recorded.encoded("outdated_command")).is_outdated_command
-    assert read_refusal(404, b'{"code":10063}').is_outdated_command
-    assert not read_refusal(
-        400, b'{"code":50035,"errors":{"data":{"_errors":[{"code":"X"}]}}}'
-    ).is_outdated_command
+def test_what_has_changed_is_recognised() -> None:
+    """A stale version or button is found anywhere in the tree of a validation error."""
+    assert read_refusal(400, recorded.encoded("outdated_command")).is_stale
+    assert read_refusal(404, b'{"code":10063}').is_stale
+    assert read_refusal(
+        400, b'{"code":50035,"errors":{"data":{"_errors":[{"code":"COMPONENT_VALIDATION_FAILED"}]}}}'
+    ).is_stale
+    assert not read_refusal(400, b'{"code":50035,"errors":{"data":{"_errors":[{"code":"X"}]}}}').is_stale
+
+
+def test_an_ended_session_is_recognised() -> None:
+    """A complaint about the session is told from one about anything else."""
+    gone = b'{"code":50035,"errors":{"session_id":{"_errors":[{"code":"BASE_TYPE_REQUIRED"}]}}}'
+    other = b'{"code":50035,"errors":{"nonce":{"_errors":[{"code":"BASE_TYPE_REQUIRED"}]}}}'
+
+    assert read_refusal(400, gone).is_session_gone
+    assert not read_refusal(400, other).is_session_gone
+    assert not read_refusal(400, b'{"code":50035,"errors":["session_id"]}').is_session_gone
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>403</html>", b"[" * 5000, b'{"code":"x"}'])

@@ -3,7 +3,8 @@ What a server's process does before it is one: apply what the harness has planne
 
 The server knows nothing of this. It runs the command line's own `serve`; a plan only wraps what that calls:
 
-    {"kill": {"points": "/path", "at": 17}}   die by SIGKILL at the 17th durable step; write each step's name before
+    {"kill": {"points": "/path", "at": ["before COMMIT", 7]}}   die by SIGKILL at the seventh durable step of that name;
+                                              write each step's name before
     {"sabotage": "callback_after_commit"}     break a promise on purpose
     {"clock": "/path"}                        add the seconds in that file to the machine's clock
 """

@@ -7,7 +7,7 @@ What the ledgers hold:
               unanswered {request} · saw {job, status, body, final} · listed {jobs} · probed {channel, max_jobs, accepted, next_status}
     upstream  the local Discord's own entries; `interaction_accepted`, `result` and `presses` {by_nonce} count here
     receiver  received {callback, job, digest, body, try} · replied {try, status | null when cut}
-    killer    started · killed {pid} · died {pid} · faulted {unknown} · cleared {longest_step} · quiet · restless
+    killer    starting · started · killed {pid} · died {pid} · faulted {unknown} · cleared {longest_step} · quiet · restless
 """
 
 import json
@@ -148,9 +148,7 @@ def callbacks_have_one_id(history: History) -> Iterator[Violation]:
 
 def deliveries_repeat_for_a_reason(history: History) -> Iterator[Violation]:
     """I4: a callback that was taken comes again only when a kill kept the server from noting so."""
-    # A kill is written down before it happens, and a server works until it is gone.
-    gone = {e["pid"]: e["at"] for e in history.killer if e["event"] == "died"}
-    interruptions = [(e["at"], gone.get(e["pid"], e["at"])) for e in history.kills]
+    interruptions = [(e["at"], _gone(e, history.killer)) for e in history.kills]
     for job in history.received:
         taken = history.deliveries(job)
         for first, again in pairwise(taken):
@@ -161,6 +159,18 @@ def deliveries_repeat_for_a_reason(history: History) -> Iterator[Violation]:
             )
             if not excused:
                 yield Violation("I4", job, "was delivered again although nothing interrupted the first time")
+
+
+def _gone(kill: Entry, killer: list[Entry]) -> int:
+    """
+    Return until when something of the killed server may come in.
+
+    A kill is written down before it happens, and a server works until it is gone. What it has sent may be read later, and up to
+    the moment before the next server is started there is nobody else whom it could come from.
+    """
+    died = next((e["at"] for e in killer if e["event"] == "died" and e["pid"] == kill["pid"]), kill["at"])
+    after = (e["at"] for e in killer if e["event"] == "starting" and e["at"] > kill["at"])
+    return int(max(died, next(after, died)))
 
 
 def presses_happen_once(history: History) -> Iterator[Violation]:

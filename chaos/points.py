@@ -9,7 +9,8 @@ that the file of a killed process ends with the step that it died at.
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections import Counter as TallyCounter
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,28 +19,29 @@ _NOT_DURABLE = ("SELECT", "PRAGMA", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK",
 
 
 class Counter:
-    """Counts steps over all threads of the process, and ends it at one of them."""
+    """Counts steps by name, over all threads of the process, and ends it at one of them."""
 
-    def __init__(self, points: str, at: int | None, after: str | None) -> None:
+    def __init__(self, points: str, at: Sequence[Any] | None, after: str | None) -> None:
         self._file = os.open(points, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-        self._at = at
+        self._at = None if at is None else (str(at[0]), int(at[1]))
         self._after = after
-        self._count = 0
+        self._counts: TallyCounter[str] = TallyCounter()
 
     def reach(self, name: str) -> None:
         if self._after is not None:
             if not os.path.exists(self._after):  # noqa: PTH110  # called at every step
                 return
             self._after = None
-        self._count += 1
+        self._counts[name] += 1
         os.write(self._file, f"{name}\n".encode())
-        if self._count == self._at:
+        if (name, self._counts[name]) == self._at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def arm(points: str, at: int | None = None, after: str | None = None) -> None:
+def arm(points: str, at: Sequence[Any] | None = None, after: str | None = None) -> None:
     """
-    Count from now on, or from when the file `after` is there; at step `at` the process dies as it stands.
+    Count from now on, or from when the file `after` is there; at step `at`, a name and which step of that name it is,
+    the process dies as it stands. A number alone would not do: what runs side by side takes its steps in any order.
 
     Without `at` it only counts.
     """

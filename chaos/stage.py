@@ -58,11 +58,11 @@ class World:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, seed: int, *, speed: float = 0.05, **rules: float
+        cls, folder: Path, seed: int, *, sources: Path | None = None, speed: float = 0.05, **rules: float
     ) -> AsyncIterator["World"]:
-        """Start what is shared."""
+        """Start what is shared. `sources` are the run's, copied beside `folder` unless given."""
         folder.mkdir(parents=True)
-        sources = copied_sources(folder.parent)
+        sources = sources or copied_sources(folder.parent)
         async with AsyncExitStack() as stack:
             # The callers' connections; one for each request, as the examples have it.
             http = await stack.enter_async_context(aiohttp.ClientSession())
@@ -149,6 +149,7 @@ class Stage:
         """Start a server without waiting for it."""
         host, port = address or self._address
         self.starts += 1
+        await self.ledgers.killer.noted("starting")
         self.server = await self.world.zygote.serve(
             [
                 "--host", host, "--port", str(port), "--data-folder", str(self.folder / "data"),

@@ -1,8 +1,8 @@
 """
 C1: SIGKILL at every durable step.
 
-A dry run of each scenario counts its steps (`chaos.points`). Then it is run once for each of them with a server of its own, which
-dies at that step; the next server starts without any hook, and the ledgers of the two together are judged.
+A dry run of each scenario counts its steps (`chaos.points`), by name. Then it is run once for each of them with a server of its own,
+which dies at that step; the next server starts without any hook, and the ledgers of the two together are judged.
 """
 
 import asyncio
@@ -19,8 +19,10 @@ from chaos.stage import Stage, World
 _AT_ONCE = 3
 #: What the bot takes: long enough to cancel a job, and to be killed in the middle of it.
 _BOT_SECONDS = 0.3
-#: A server that has not come to its last step after this long has fewer steps this time.
+#: A server that has not come to its step after this long has fewer of that name this time.
 _LAST_STEP_SECONDS = 8.0
+#: So often the first step of a name is tried for: some depend on which of two things comes first.
+_TRIES_FOR_FIRST = 4
 
 
 async def _create(stage: Stage) -> None:
@@ -45,6 +47,13 @@ async def _nothing(stage: Stage) -> None:
 
 def _fail_once(_callback: str, number: int) -> int | None:
     return 500 if number == 1 else 200
+
+
+class Step(NamedTuple):
+    """A durable step: its name, and which of that name it is; 1 is the first."""
+
+    name: str
+    number: int
 
 
 class Scenario(NamedTuple):
@@ -74,20 +83,18 @@ async def run(scene: Scene) -> Outcome:
     async with World.open(scene.folder, scene.seed, speed=_BOT_SECONDS) as world:
         await world.upstream.configure(behaviour="respond")
         steps = {name: await _count(world, scene, name, scenario) for name, scenario in scenarios.items()}
-        died = await asyncio.gather(
-            *(
-                _die_at(world, scene, name, scenario, at, acting, outcome)
-                for name, scenario in scenarios.items()
-                for at in range(1, len(steps[name]) + 1)
+        died = {
+            name: await asyncio.gather(
+                *(_die_at(world, scene, (name, scenario), step, acting, outcome) for step in steps[name])
             )
-        )
+            for name, scenario in scenarios.items()
+        }
     for name, planned in steps.items():
-        _tabulate(outcome, name, planned, died[: len(planned)])
-        died = died[len(planned) :]
+        _tabulate(outcome, name, planned, died[name])
     return outcome
 
 
-async def _count(world: World, scene: Scene, name: str, scenario: Scenario) -> list[str]:
+async def _count(world: World, scene: Scene, name: str, scenario: Scenario) -> list[Step]:
     """Return the steps of a run in which nothing dies."""
     async with world.stage(scene.seed, f"{name.replace(' ', '-')}-dry", plan=scene.plan) as stage:
         await _perform(stage, scenario, at=None)
@@ -97,47 +104,58 @@ async def _count(world: World, scene: Scene, name: str, scenario: Scenario) -> l
         count = -1
         while count != (count := len(_read(points))):  # noqa: ASYNC110  # another process writes the file
             await asyncio.sleep(0.4)
-        return _read(points)
+        counts: Counter[str] = Counter()
+        steps = []
+        for step in _read(points):
+            counts[step] += 1
+            steps.append(Step(step, counts[step]))
+        return steps
 
 
 async def _die_at(
     world: World,
     scene: Scene,
-    name: str,
-    scenario: Scenario,
-    at: int,
+    scenario: tuple[str, Scenario],
+    step: Step,
     acting: asyncio.Semaphore,
     outcome: Outcome,
-) -> str | None:
-    """Die at one step, start again, and be judged. Returns the step's name; None when it was not reached."""
-    folder = f"{name.replace(' ', '-')}-{at:03d}"
-    step: str | None = None
-    try:
-        async with world.stage(scene.seed * 1000 + at, folder, plan=scene.plan) as stage:
-            async with acting:
-                step = await _live_twice(stage, scenario, at)
-            await stage.settle(overtime=90 if scene.sabotage is None else 0, probe=False)
-            outcome.take(stage.verdict(), f"{name}, step {at} ({step}): ")
-    except (DidNotStart, OSError, TimeoutError, RuntimeError) as error:
-        outcome.violations.append(f"{name}, step {at} ({step}): {type(error).__name__}: {error}  [{folder}]")
-    return step
+) -> bool:
+    """Die at one step, start again, and be judged. Returns whether the step was reached."""
+    name, acts = scenario
+    for number in range(_TRIES_FOR_FIRST if step.number == 1 else 1):
+        label = f"{name}, {step.name} {step.number}"
+        folder = f"{label}-{number}".replace(", ", "-").replace(" ", "-")
+        reached = False
+        try:
+            async with world.stage(
+                scene.rng(folder).randrange(10_000, 100_000), folder, plan=scene.plan
+            ) as stage:
+                reached = await _live_twice(stage, acts, step, acting)
+                await stage.settle(overtime=90 if scene.sabotage is None else 0, probe=False)
+                outcome.take(stage.verdict(), f"{label}: ")
+        except (DidNotStart, OSError, TimeoutError, RuntimeError) as error:
+            outcome.violations.append(f"{label}: {type(error).__name__}: {error}  [{folder}]")
+        if reached:
+            return True
+    return False
 
 
-async def _live_twice(stage: Stage, scenario: Scenario, at: int) -> str | None:
-    """Let a server die at a step, and start the next one, which has no hook."""
-    server = await _perform(stage, scenario, at=at)
+async def _live_twice(stage: Stage, scenario: Scenario, step: Step, acting: asyncio.Semaphore) -> bool:
+    """Let a server die at a step, and start the next one, which has no hook. Returns whether it came to the step."""
+    async with acting:
+        server = await _perform(stage, scenario, at=step)
     await asyncio.wait({server.ended}, timeout=_LAST_STEP_SECONDS)
-    step = None
-    if server.ended.done():
-        step = _read(stage.folder / "points")[-1]
-        await stage.died(server, step=step, number=at)
+    reached = server.ended.done()
+    if reached:
+        await stage.died(server, step=step.name, number=step.number)
     else:
-        await stage.kill(step="not reached", number=at)
-    await stage.start()
-    return step
+        await stage.kill(step="not reached", number=step.number)
+    async with acting:
+        await stage.start()
+    return reached
 
 
-async def _perform(stage: Stage, scenario: Scenario, *, at: int | None) -> Server:
+async def _perform(stage: Stage, scenario: Scenario, *, at: Step | None) -> Server:
     """Come to where the steps begin, and take them; the server that takes them may be dead afterwards."""
     if scenario.fails_once:
         stage.receiver.manner = _fail_once
@@ -171,12 +189,12 @@ def _read(points: Path) -> list[str]:
     return points.read_text(encoding="utf-8").splitlines() if points.exists() else []
 
 
-def _tabulate(outcome: Outcome, name: str, steps: list[str], died: list[str | None]) -> None:
+def _tabulate(outcome: Outcome, name: str, steps: list[Step], reached: list[bool]) -> None:
     """Say how often each kind of step was died at, and object to kinds that never were."""
-    planned, happened = Counter(steps), Counter(step for step in died if step is not None)
-    missed = sorted(set(planned) - set(happened))
+    happened = Counter(step.name for step, was in zip(steps, reached, strict=True) if was)
+    missed = sorted({step.name for step in steps} - set(happened))
     outcome.require(not missed, f"{name}: never died {', '.join(missed)}")
     outcome.numbers["steps"] += len(steps)
-    outcome.numbers["steps not reached"] += died.count(None)
-    outcome.table.append(f"{name}: {len(steps)} steps, {died.count(None)} not reached")
+    outcome.numbers["steps not reached"] += reached.count(False)
+    outcome.table.append(f"{name}: {len(steps)} steps, {reached.count(False)} not reached")
     outcome.table.extend(f"    {count:3} x {step}" for step, count in sorted(happened.items()))

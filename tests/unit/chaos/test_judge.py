@@ -55,6 +55,17 @@ def callback_repeats_for_nothing(forge: Forge) -> None:
     forge.receive(12, attempt + 1, forge.receiver[_last(forge.receiver, "received")]["body"], 200)
 
 
+def callback_repeats_after_the_next_start(forge: Forge) -> None:
+    """Both deliveries are the new server's; the old one had nothing to do with them."""
+    final = forge.receiver[_last(forge.receiver, "received")]["body"]
+    forge.note(forge.killer, "killed", pid=98)
+    forge.note(forge.killer, "died", pid=98)
+    forge.note(forge.killer, "starting")
+    attempt = sum(e["event"] == "received" and e["job"] == LAST for e in forge.receiver)
+    forge.receive(12, attempt + 1, final, 200)
+    forge.receive(12, attempt + 2, final, 200)
+
+
 def request_is_submitted_twice(forge: Forge) -> None:
     accepted = forge.upstream[_last(forge.upstream, "interaction_accepted")]
     forge.upstream.append({**accepted, "interaction_id": "i-again", "nonce": "n-again"})
@@ -109,6 +120,7 @@ FORGERIES: dict[Callable[[Forge], None], str] = {
     callback_has_two_ids: "I3",
     callback_has_other_bytes: "I3",
     callback_repeats_for_nothing: "I4",
+    callback_repeats_after_the_next_start: "I4",
     request_is_submitted_twice: "I5",
     video_is_anothers: "I5",
     unknown_outcomes_abound: "I5",
@@ -134,6 +146,20 @@ def test_forgery_is_noticed(forge: Callable[[Forge], None]) -> None:
     forge(history)
 
     assert FORGERIES[forge] in {violation.invariant for violation in judge(history.history())}
+
+
+def test_what_a_dead_server_had_sent_may_come_in_late() -> None:
+    """A delivery that comes in after the server's death, and before the next one's start, was interrupted."""
+    forge = valid(7)
+    final = forge.receiver[_last(forge.receiver, "received")]["body"]
+    attempt = sum(e["event"] == "received" and e["job"] == LAST for e in forge.receiver)
+    forge.note(forge.killer, "killed", pid=98)
+    forge.note(forge.killer, "died", pid=98)
+    forge.receive(12, attempt + 1, final, 200)
+    forge.note(forge.killer, "starting")
+    forge.receive(12, attempt + 2, final, 200)
+
+    assert [] == judge(forge.history())
 
 
 def test_counts_say_what_was_at_stake() -> None:

@@ -1,5 +1,5 @@
 """
-Durable steps of a server, seen from outside: every statement that writes, every commit, press and callback.
+Durable steps of a server, seen from outside: every statement that writes, every commit, press, callback and uploaded file.
 
 Nothing in the server marks them. The child process wraps what the steps go through (the SQLite connection, the account's
 `interact`, the callback sender, the HTTP answer) and counts. A step's name is appended to a file before it is taken, so
@@ -50,6 +50,7 @@ def arm(points: str, at: Sequence[Any] | None = None, after: str | None = None) 
     _wrap_press(counter.reach)
     _wrap_callback(counter.reach)
     _wrap_answer(counter.reach)
+    _wrap_upload(counter.reach)
 
 
 def _wrap_sqlite(reach: Callable[[str], None]) -> None:
@@ -95,6 +96,21 @@ def _wrap_callback(reach: Callable[[str], None]) -> None:
     from pikarelay.callbacks.sender import HttpCallbackSender
 
     setattr(HttpCallbackSender, "send", _around("callback", HttpCallbackSender.send, reach))
+
+
+def _wrap_upload(reach: Callable[[str], None]) -> None:
+    from pikarelay.store.files import FileSink
+
+    def around(name: str, method: Any) -> Any:
+        def counted(*args: Any) -> Any:
+            reach(f"before {name}")
+            method(*args)
+            reach(f"after {name}")
+
+        return counted
+
+    setattr(FileSink, "_write", around("upload write", FileSink._write))
+    setattr(FileSink, "_publish", around("upload publish", FileSink._publish))
 
 
 def _wrap_answer(reach: Callable[[str], None]) -> None:

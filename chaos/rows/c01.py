@@ -9,9 +9,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from chaos.outcome import Outcome, Scene
+from chaos.pictures import png
 from chaos.processes import DidNotStart, Server
 from chaos.stage import Stage, World
 
@@ -28,6 +30,10 @@ _TRIES_FOR_FIRST = 4
 async def _create(stage: Stage) -> None:
     """A job, and its callback, which the receiver takes."""
     await stage.clients.create(stage.seats[0])
+
+
+async def _with_picture(stage: Stage) -> None:
+    await stage.clients.create(stage.seats[0], picture=png(Random(stage.folder.name)))
 
 
 async def _button(stage: Stage) -> None:
@@ -68,6 +74,7 @@ class Scenario(NamedTuple):
 
 SCENARIOS: dict[str, Scenario] = {
     "create": Scenario(_create),
+    "create with picture": Scenario(_with_picture),
     "button": Scenario(_button, has_parent=True),
     "cancel": Scenario(_cancel),
     "callback retry": Scenario(_create, fails_once=True),

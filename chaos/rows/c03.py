@@ -22,6 +22,7 @@ from random import Random
 
 from chaos.judge import TERMINAL
 from chaos.outcome import Outcome, Scene
+from chaos.pictures import png
 from chaos.powercut import STRACE, Disk, cuts, read_trace
 from chaos.processes import PATIENCE, Server, clean_environment
 from chaos.stage import Stage, World
@@ -124,7 +125,7 @@ async def _work(stage: Stage, rng: Random) -> None:
 
     async def one(number: int) -> None:
         seat = stage.seats[number % _CHANNELS]
-        picture = _png(rng) if number % 4 == 0 else None
+        picture = png(rng) if number % 4 == 0 else None
         status, body = await stage.clients.create(seat, picture=picture)
         while status == 429:
             await asyncio.sleep(0.2)
@@ -134,15 +135,6 @@ async def _work(stage: Stage, rng: Random) -> None:
         await stage.clients.look(job, final=True)
 
     await asyncio.gather(*(one(number) for number in range(_JOBS)))
-
-
-def _png(rng: Random) -> bytes:
-    """Return a picture that no other job has: a valid beginning, and noise after its end."""
-    head = bytes.fromhex(
-        "89504e470d0a1a0a0000000d4948445200000001000000010806000000 1f15c489".replace(" ", "")
-        + "0000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
-    )
-    return head + rng.randbytes(3000)
 
 
 def _told(stage: Stage) -> Iterator[Told]:

@@ -7,7 +7,7 @@ What the ledgers hold:
               unanswered {request} · saw {job, status, body, final} · listed {jobs} · probed {channel, max_jobs, accepted, next_status}
     upstream  the local Discord's own entries; `interaction_accepted`, `result` and `presses` {by_nonce} count here
     receiver  received {callback, job, digest, body, try} · replied {try, status | null when cut}
-    killer    starting · started · killed {pid} · died {pid} · faulted {unknown} · cleared {longest_step} · quiet · restless
+    killer    started · killed {pid} · died {pid} · faulted {unknown} · cleared {longest_step} · quiet · restless
 """
 
 import json
@@ -165,11 +165,11 @@ def _gone(kill: Entry, killer: list[Entry]) -> int:
     """
     Return until when something of the killed server may come in.
 
-    A kill is written down before it happens, and a server works until it is gone. What it has sent may be read later, and up to
-    the moment before the next server is started there is nobody else whom it could come from.
+    A kill is written down before it happens, and a server works until it is gone. What it has sent may be read later by a busy
+    receiver: up to the moment when the next server says that it is ready, it counts as the old one's.
     """
     died = next((e["at"] for e in killer if e["event"] == "died" and e["pid"] == kill["pid"]), kill["at"])
-    after = (e["at"] for e in killer if e["event"] == "starting" and e["at"] > kill["at"])
+    after = (e["at"] for e in killer if e["event"] == "started" and e["at"] > kill["at"])
     return int(max(died, next(after, died)))
 
 

@@ -149,7 +149,6 @@ class Stage:
         """Start a server without waiting for it."""
         host, port = address or self._address
         self.starts += 1
-        await self.ledgers.killer.noted("starting")
         self.server = await self.world.zygote.serve(
             [
                 "--host", host, "--port", str(port), "--data-folder", str(self.folder / "data"),

@@ -97,19 +97,16 @@ def valid(seed: int, jobs: int = 12) -> Forge:
     """Return a valid run with kills in it, one of which caused a callback to be delivered twice."""
     rng = Random(seed)
     forge = Forge(rng)
-    forge.note(forge.killer, "starting")
     forge.note(forge.killer, "started", pid=1)
     for number in range(jobs):
         forge.job(number, ending=rng.choice(["completed", "completed", "failed"]))
         if rng.random() < 0.2:
             forge.note(forge.killer, "killed", pid=number)
-            forge.note(forge.killer, "starting")
             forge.note(forge.killer, "started", pid=number + 1)
     forge.job(jobs)
     final = forge.client[-1]["body"]
     attempt = sum(entry["event"] == "received" and entry["job"] == f"J{jobs}" for entry in forge.receiver)
     forge.note(forge.killer, "killed", pid=0)
-    forge.note(forge.killer, "starting")
     forge.note(forge.killer, "started", pid=99)
     forge.receive(jobs, attempt + 1, final, 200)
     forge.end()

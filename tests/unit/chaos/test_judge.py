@@ -60,7 +60,7 @@ def callback_repeats_after_the_next_start(forge: Forge) -> None:
     final = forge.receiver[_last(forge.receiver, "received")]["body"]
     forge.note(forge.killer, "killed", pid=98)
     forge.note(forge.killer, "died", pid=98)
-    forge.note(forge.killer, "starting")
+    forge.note(forge.killer, "started", pid=99)
     attempt = sum(e["event"] == "received" and e["job"] == LAST for e in forge.receiver)
     forge.receive(12, attempt + 1, final, 200)
     forge.receive(12, attempt + 2, final, 200)
@@ -149,14 +149,14 @@ def test_forgery_is_noticed(forge: Callable[[Forge], None]) -> None:
 
 
 def test_what_a_dead_server_had_sent_may_come_in_late() -> None:
-    """A delivery that comes in after the server's death, and before the next one's start, was interrupted."""
+    """A delivery that comes in after the server's death, and before the next one is ready, was interrupted."""
     forge = valid(7)
     final = forge.receiver[_last(forge.receiver, "received")]["body"]
     attempt = sum(e["event"] == "received" and e["job"] == LAST for e in forge.receiver)
     forge.note(forge.killer, "killed", pid=98)
     forge.note(forge.killer, "died", pid=98)
     forge.receive(12, attempt + 1, final, 200)
-    forge.note(forge.killer, "starting")
+    forge.note(forge.killer, "started", pid=99)
     forge.receive(12, attempt + 2, final, 200)
 
     assert [] == judge(forge.history())

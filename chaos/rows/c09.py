@@ -10,6 +10,8 @@ from chaos.stage import Stage, World
 
 _CALLERS = 10
 _CHANNELS = 5
+#: As by default. Breaks come faster than sessions, which stay away longer after each, and nothing may fail for that.
+_PATIENT = {"discord_first_message_seconds": "120", "discord_job_seconds": "1800"}
 #: Jobs that must have been acknowledged for each break, on average.
 _JOBS_PER_BREAK = 5
 
@@ -78,7 +80,7 @@ async def run(scene: Scene) -> Outcome:
     outcome = Outcome("C9")
     async with (
         World.open(scene.folder, scene.seed) as world,
-        world.stage(scene.seed, seats=_CHANNELS, plan=scene.plan) as stage,
+        world.stage(scene.seed, seats=_CHANNELS, plan=scene.plan, settings=_PATIENT) as stage,
     ):
         await world.upstream.configure(behaviour="random", weights={"plain": 2, "respond": 2, "reply": 1})
         await stage.open()

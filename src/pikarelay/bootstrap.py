@@ -203,7 +203,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             application_id=settings.discord.application_id,
             application_name=settings.discord.application_name,
             press_interval=settings.discord.press_interval,
-            session_wait=settings.discord.first_message_within,
+            session_wait=settings.discord.session_wait,
         )
         history = HistoryReader(store, discord, observer, clock)
         listener = GatewayListener(store, discord, observer, history, clock)

@@ -224,6 +224,13 @@ class DiscordSettings:
         default=10.0,
         metadata=about(_number(0, 300), "How long a request waits for the bot's first message, in seconds."),
     )
+    session_wait_seconds: float = field(
+        default=120.0,
+        metadata=about(
+            _number(0, _DAY),
+            "How long a press waits for its account's connection to Discord when that is lost, in seconds.",
+        ),
+    )
     first_message_seconds: float = field(
         default=120.0,
         metadata=about(
@@ -249,6 +256,10 @@ class DiscordSettings:
     @property
     def answer_wait(self) -> timedelta:
         return timedelta(seconds=self.answer_wait_seconds)
+
+    @property
+    def session_wait(self) -> timedelta:
+        return timedelta(seconds=self.session_wait_seconds)
 
     @property
     def first_message_within(self) -> timedelta:

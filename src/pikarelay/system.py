@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from pikarelay.jobs.snowflakes import first_of
+from pikarelay.jobs.snowflakes import LOW_BITS, first_of
 
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_BITS = 48
@@ -43,8 +43,13 @@ class SystemIds:
         return "cb_" + self._sortable_id()
 
     def nonce(self) -> str:
-        """A snowflake of now; the next one up when the clock has not moved, or has moved back."""
-        self._last_nonce = max(first_of(self._now()), self._last_nonce + 1)
+        """
+        A snowflake of now; the next one up when the clock has not moved, or has moved back.
+
+        Its low bits are drawn, so that processes side by side hardly ever make the same one.
+        """
+        drawn = first_of(self._now()) | secrets.randbits(LOW_BITS)
+        self._last_nonce = max(drawn, self._last_nonce + 1)
         return str(self._last_nonce)
 
     def _sortable_id(self) -> str:

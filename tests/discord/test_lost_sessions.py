@@ -126,8 +126,8 @@ async def test_job_waits_while_its_session_is_made_anew(
 async def test_account_that_is_offline_for_long_keeps_nobody_waiting(
     local: LocalDiscord, token: Secret, channel: str, user: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Once an account has had no session for as long as a first message may take, its jobs fail at once, unpressed."""
-    settings = {"discord.first_message_seconds": 1, "discord.answer_wait_seconds": 0.5}
+    """Once an account has had no session for as long as presses wait, its jobs fail at once, unpressed."""
+    settings = {"discord.session_wait_seconds": 1, "discord.answer_wait_seconds": 0.5}
     async with relaying(local, tmp_path, **settings) as relay:
         parent = await relay.created("waves", token.reveal(), channel)
         presses = dict(local.world.ledger.presses)

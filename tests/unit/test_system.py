@@ -35,8 +35,15 @@ def test_nonces_grow_whatever_the_clock_does() -> None:
     nonces = [int(ids.nonce()) for _ in range(4)]
 
     assert nonces == sorted(set(nonces))
-    assert first_of(NOW) == nonces[0]
-    assert first_of(NOW + timedelta(seconds=1)) == nonces[3]
+    assert first_of(NOW) <= nonces[0] < first_of(NOW + timedelta(milliseconds=1))
+    assert first_of(NOW + timedelta(seconds=1)) <= nonces[3] < first_of(NOW + timedelta(milliseconds=1001))
+
+
+def test_nonces_of_two_processes_differ() -> None:
+    """Two processes that make nonces in the same millisecond make different ones."""
+    one, other = SystemIds(lambda: NOW), SystemIds(lambda: NOW)
+
+    assert one.nonce() != other.nonce()
 
 
 def test_callback_ids_have_no_full_stop() -> None:

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
-_LOW_BITS = 22
+LOW_BITS = 22
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 def first_of(moment: datetime) -> int:
     """Return the smallest snowflake of that millisecond."""
-    return ((moment - _EPOCH) // _MILLISECOND) << _LOW_BITS
+    return ((moment - _EPOCH) // _MILLISECOND) << LOW_BITS
 
 
 def is_after(snowflake: str, floor: str) -> bool:

@@ -25,6 +25,7 @@ from pikarelay.api.routing import RouteTable
 from pikarelay.api.server import HttpServer
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.guard import GuardedResolver
+from pikarelay.callbacks.names import Lookup, NameServers
 from pikarelay.callbacks.sender import HttpCallbackSender
 from pikarelay.contract.openapi import openapi_document
 from pikarelay.discord.client.accounts import DiscordAccounts
@@ -134,7 +135,8 @@ async def open_offices(settings: Settings) -> AsyncIterator[Offices]:
     """Open what administration needs, without a server."""
     prepare_store(settings)
     clock = SystemClock()
-    async with open_store(settings) as store, _target_guard(settings.callbacks) as guard:
+    async with open_store(settings) as store, NameServers.open(settings.callbacks.nameservers) as names:
+        guard = _target_guard(settings.callbacks, names)
         yield Offices.of(store, clock, SystemIds(clock.now), guard)
 
 
@@ -221,7 +223,8 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             open_sink=uploads.open_sink,
             links=LinkRefresher(store, discord, clock),
         )
-        guard = await stack.enter_async_context(_target_guard(settings.callbacks))
+        names = await stack.enter_async_context(NameServers.open(settings.callbacks.nameservers))
+        guard = _target_guard(settings.callbacks, names)
         offices = Offices.of(store, clock, ids, guard, listener, board.callback_due.set)
         account_operations = AccountOperations(authenticator, offices.accounts, offices.callers)
         callback_operations = CallbackOperations(authenticator, offices.callbacks, clock)
@@ -229,7 +232,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         api = Api(RouteTable([*table, *pages(openapi_document(table, __version__))]))
         http = HttpServer(CloseUnread(api), settings.http.host, settings.http.port)
         stack.callback(http.close)
-        callback_session = await stack.enter_async_context(_callback_session(settings.callbacks, http))
+        callback_session = await stack.enter_async_context(_callback_session(settings.callbacks, names, http))
         delivery = CallbackDelivery(
             store,
             HttpCallbackSender(callback_session, clock, total_seconds=settings.callbacks.total_seconds),
@@ -267,25 +270,22 @@ def discord_session(settings: DiscordSettings) -> aiohttp.ClientSession:
     return open_origin_session(origins, user_agent=USER_AGENT)
 
 
-def _callback_session(settings: CallbackSettings, http: HttpServer) -> aiohttp.ClientSession:
+def _callback_session(settings: CallbackSettings, names: Lookup, http: HttpServer) -> aiohttp.ClientSession:
     """Open the session that may reach callers' servers, and never this one."""
     policy = AddressPolicy(
         exceptions=settings.allow_networks,
         nat64=settings.nat64,
         own=frozenset({(ip_address(http.host), http.port)}),
     )
-    return open_callback_session(policy, user_agent=USER_AGENT, connect_seconds=settings.connect_seconds)
+    return open_callback_session(
+        policy, names, user_agent=USER_AGENT, connect_seconds=settings.connect_seconds
+    )
 
 
-@asynccontextmanager
-async def _target_guard(settings: CallbackSettings) -> AsyncIterator[GuardedResolver]:
-    """Open what says, before anything is sent, whether a target is closed."""
+def _target_guard(settings: CallbackSettings, names: Lookup) -> GuardedResolver:
+    """Return what says, before anything is sent, whether a target is closed."""
     policy = AddressPolicy(exceptions=settings.allow_networks, nat64=settings.nat64)
-    guard = GuardedResolver(policy, timeout_seconds=DNS_SECONDS)
-    try:
-        yield guard
-    finally:
-        await guard.close()
+    return GuardedResolver(policy, names, timeout_seconds=DNS_SECONDS)
 
 
 def _revealed(secret: Secret | None) -> str | None:

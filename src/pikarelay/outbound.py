@@ -10,7 +10,6 @@ HTTP/1.1, and inflate nothing. They differ in what they may reach:
   It keeps connections alive.
 """
 
-import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ import aiohttp
 from yarl import URL
 
 from pikarelay.callbacks.addresses import AddressPolicy
-from pikarelay.callbacks.guard import GuardedResolver, GuardedSockets, Lookup
+from pikarelay.callbacks.guard import GuardedResolver, GuardedSockets
+from pikarelay.callbacks.names import Lookup
 
 CONNECT_SECONDS = 5.0
 DNS_SECONDS = 5.0
@@ -66,22 +66,22 @@ class Origin:
 
 def open_callback_session(
     policy: AddressPolicy,
+    lookup: Lookup,
     *,
     user_agent: str,
     connect_seconds: float = CONNECT_SECONDS,
     dns_seconds: float = DNS_SECONDS,
     tls: ssl.SSLContext | None = None,
-    lookup: Lookup = socket.getaddrinfo,
 ) -> aiohttp.ClientSession:
     """
     Open the session for callbacks, on the running loop. The caller closes it.
 
-    `tls` adds trust (a private CA) and must verify; `lookup` stands in for `socket.getaddrinfo`. The deadline of the
-    whole call is the sender's.
+    `tls` adds trust (a private CA) and must verify; `lookup` says which addresses a name has. The deadline of the whole
+    call is the sender's.
     """
     connector = aiohttp.TCPConnector(
         ssl=_verifying(tls),
-        resolver=GuardedResolver(policy, timeout_seconds=dns_seconds, lookup=lookup),
+        resolver=GuardedResolver(policy, lookup, timeout_seconds=dns_seconds),
         socket_factory=GuardedSockets(policy),
         use_dns_cache=False,
         force_close=True,
@@ -112,7 +112,13 @@ def open_origin_session(
             raise OriginRefused(request.url)
         return await handler(request)
 
-    connector = aiohttp.TCPConnector(ssl=_verifying(tls), limit=0)
+    connector = aiohttp.TCPConnector(
+        ssl=_verifying(tls),
+        # Names that the operator chose are the system's to resolve, in every way that it knows. aiohttp would choose for
+        # itself, by what is installed.
+        resolver=aiohttp.ThreadedResolver(),
+        limit=0,
+    )
     timeout = aiohttp.ClientTimeout(total=total_seconds, sock_connect=connect_seconds)
     return _open(connector, user_agent, timeout, stay_home)
 

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -119,6 +119,18 @@ def _network(value: Any) -> Network:
         return ip_network(_text(value))
     except ValueError:
         raise ValueError(f"has {value!r}, which is no network like 10.1.0.0/16 or fd12::/64") from None
+
+
+def _nameserver(value: Any) -> str:
+    text = _text(value)
+    has_port = text.startswith("[") or text.count(":") == 1
+    host, _, port = text.rpartition(":") if has_port else (text, "", "53")
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+        _port(port)
+    except ValueError:
+        raise ValueError(f"has {value!r}, which is no address like 192.0.2.1 or [2001:db8::1]:5353") from None
+    return text
 
 
 def _list(read_one: Read) -> Read:
@@ -282,6 +294,13 @@ class CallbackSettings:
     )
     nat64: bool = field(
         default=False, metadata=about(_switch, "Whether this network reaches IPv4 by NAT64 only.")
+    )
+    nameservers: tuple[str, ...] = field(
+        default=(),
+        metadata=about(
+            _list(_nameserver),
+            "Name servers that know receivers' names; none stands for those of the system.",
+        ),
     )
     schedule_seconds: tuple[float, ...] = field(
         default=tuple(step.total_seconds() for step in SCHEDULE),

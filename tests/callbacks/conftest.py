@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pikarelay.callbacks.names import NameServers
+from tests.callbacks.lookups import knowing_nothing
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -59,6 +62,13 @@ class Receiver:
             if found.lower() == name.lower():
                 return value.strip()
         return None
+
+
+@pytest.fixture
+async def names() -> AsyncIterator[NameServers]:
+    """A name server that knows no name, and whatever way of writing an address the system understands."""
+    async with knowing_nothing() as opened:
+        yield opened
 
 
 OpenReceiver = Callable[..., Awaitable[Receiver]]

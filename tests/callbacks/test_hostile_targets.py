@@ -14,7 +14,7 @@ import statistics
 import time
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pytest
 
 from pikarelay.callbacks.addresses import AddressPolicy, parse_exceptions
 from pikarelay.callbacks.guard import GuardedResolver
+from pikarelay.callbacks.names import Lookup, NameServers
 from pikarelay.callbacks.retry_after import LONGEST, parse_retry_after
 from pikarelay.callbacks.sender import KEPT_LIMIT, HttpCallbackSender
 from pikarelay.contract.urls import is_deliverable
@@ -33,6 +34,7 @@ from pikarelay.services.deliver_callback import outcome_of
 from pikarelay.services.ports import Callback, Delivery
 from pikarelay.system import SystemClock
 from tests.callbacks.certificates import certificate
+from tests.callbacks.lookups import answers, knowing_nothing
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 LOOPBACK = AddressPolicy(exceptions=parse_exceptions(["127.0.0.0/8"]))
@@ -46,9 +48,15 @@ def a_callback(url: str, **its: Any) -> Callback:
 
 @contextlib.asynccontextmanager
 async def a_sender(
-    policy: AddressPolicy = LOOPBACK, total_seconds: float = 10, **options: Any
+    policy: AddressPolicy = LOOPBACK,
+    lookup: Lookup | None = None,
+    total_seconds: float = 10,
+    **options: Any,
 ) -> AsyncIterator[HttpCallbackSender]:
-    async with open_callback_session(policy, user_agent="pikarelay/test", **options) as session:
+    async with (
+        knowing_nothing() as names,
+        open_callback_session(policy, lookup or names, user_agent="pikarelay/test", **options) as session,
+    ):
         yield HttpCallbackSender(session, SystemClock(), total_seconds=total_seconds)
 
 
@@ -59,17 +67,6 @@ async def send(url: str, policy: AddressPolicy = LOOPBACK, **options: Any) -> De
 
 def facts(delivery: Delivery) -> tuple[int | None, str | None, str | None]:
     return delivery.status, delivery.error, delivery.address
-
-
-def answering(*addresses: str) -> Callable[..., list[tuple[Any, ...]]]:
-    """Return a `getaddrinfo` that gives one answer after the other, and the last one for ever."""
-    left = list(addresses)
-
-    def lookup(_host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
-        address = left.pop(0) if len(left) > 1 else left[0]
-        return [(2, 1, 6, "", (address, port))]
-
-    return lookup
 
 
 @pytest.mark.parametrize(
@@ -100,7 +97,7 @@ async def test_row_17_never_deliverable(url: str) -> None:
     """An address that can never work is refused when it is given, and once more should it be stored all the same."""
     assert not is_deliverable(url)
     # The URL parser of the sender is another one, and drops some controls, so it may get as far as the look-up.
-    delivery = await send(url, lookup=answering("127.0.0.1"), policy=AddressPolicy())
+    delivery = await send(url, lookup=answers(["127.0.0.1"]), policy=AddressPolicy())
     assert BLOCKED == facts(delivery)
 
 
@@ -163,7 +160,7 @@ def test_row_18_no_retry_storm() -> None:
 async def test_row_19_metadata(host: str, allowed: tuple[str, ...]) -> None:
     """Metadata services are closed, also when the operator has opened the whole network around them."""
     policy = AddressPolicy(exceptions=parse_exceptions(allowed), nat64=True)
-    names = {"lookup": answering("169.254.169.254")} if host[-1].isalpha() else {}
+    names = {"lookup": answers(["169.254.169.254"])} if host[-1].isalpha() else {}
 
     assert BLOCKED == facts(await send(f"http://{host}/latest/meta-data/", policy, **names))
 
@@ -172,7 +169,7 @@ async def test_row_20_rebinding(open_receiver: Any) -> None:
     """Of a thousand requests to a name that alternates between open and closed, none reaches the closed address."""
     receiver = await open_receiver()
     policy = AddressPolicy(exceptions=parse_exceptions(["127.0.0.2/32"]))
-    lookup = answering(*["127.0.0.2", "127.0.0.1"] * 500)
+    lookup = answers(*[["127.0.0.2"], ["127.0.0.1"]] * 500)
     async with a_sender(policy, lookup=lookup) as sender:
         found = [
             (await sender.send(a_callback(f"http://turning.example:{receiver.port}/"))).error
@@ -226,13 +223,12 @@ async def test_closed_ports_look_like_open_ones(open_receiver: Any) -> None:
     assert receiver.connections == 0
 
 
-async def test_refusal_is_told_alike() -> None:
+async def test_refusal_is_told_alike(names: NameServers) -> None:
     """What is told of a closed target names neither its address nor its port."""
-    guard = GuardedResolver(AddressPolicy(), timeout_seconds=5)
+    guard = GuardedResolver(AddressPolicy(), names, timeout_seconds=5)
     told = {
         await guard.refusal(url) for url in ("http://127.0.0.1:1234", "http://10.0.0.1", "https://[::1]:443")
     }
-    await guard.close()
 
     assert {"target address is not public"} == told
 

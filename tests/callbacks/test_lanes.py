@@ -22,6 +22,7 @@ from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.vault import load_root_key
 from pikarelay.system import SystemClock, SystemIds
 from pikarelay.workers.callback_dispatcher import CallbackDispatcher
+from tests.callbacks.lookups import answers
 from tests.factories import a_press, a_running_job
 
 DEAD = 100
@@ -57,7 +58,7 @@ async def test_a_hundred_dead_targets(tmp_path: Path, open_receiver: Any) -> Non
     policy = AddressPolicy(exceptions=parse_exceptions(["127.0.0.0/8"]))
     async with (
         SqliteStore.open(path, root_key=load_root_key(tmp_path)) as store,
-        open_callback_session(policy, user_agent="pikarelay/test") as session,
+        open_callback_session(policy, answers([]), user_agent="pikarelay/test") as session,
     ):
         recorder = EventRecorder(store, board, clock, ids)
 

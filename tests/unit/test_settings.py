@@ -75,6 +75,7 @@ def test_lists_and_networks_come_from_text() -> None:
         {
             "PIKARELAY_CALLBACKS_ALLOW_NETWORKS": "10.1.0.0/16, ::1/128",
             "PIKARELAY_CALLBACKS_SCHEDULE_SECONDS": "0,2.5",
+            "PIKARELAY_CALLBACKS_NAMESERVERS": "192.0.2.1, 192.0.2.1:5353, 2001:db8::1, [2001:db8::1]:53",
             "PIKARELAY_CALLBACKS_NAT64": "TRUE",
             "PIKARELAY_DISCORD_APPLICATION_ID": "123456789012345678",
         }
@@ -82,6 +83,8 @@ def test_lists_and_networks_come_from_text() -> None:
 
     assert (ip_network("10.1.0.0/16"), ip_network("::1/128")) == settings.callbacks.allow_networks
     assert (timedelta(0), timedelta(seconds=2.5)) == settings.callbacks.schedule
+    servers = ("192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]:53")
+    assert servers == settings.callbacks.nameservers
     assert settings.callbacks.nat64
     assert settings.discord.application_id == "123456789012345678"
 
@@ -158,6 +161,21 @@ def test_file_that_is_no_toml_is_refused() -> None:
             "CALLBACKS_ALLOW_NETWORKS",
             "10.0.0.1/8",
             "has '10.0.0.1/8', which is no network like 10.1.0.0/16 or fd12::/64",
+        ),
+        *(
+            (
+                "CALLBACKS_NAMESERVERS",
+                server,
+                f"has {server!r}, which is no address like 192.0.2.1 or [2001:db8::1]:5353",
+            )
+            for server in (
+                "dns.example",
+                "192.0.2.1:",
+                "192.0.2.1:dns",
+                "192.0.2.1:70000",
+                "[2001:db8::1]",
+                "1.2.3",
+            )
         ),
         ("CALLBACKS_SCHEDULE_SECONDS", "0,-5", "must be a number from 0 to 604800"),
         ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error"),

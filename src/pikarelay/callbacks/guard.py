@@ -8,8 +8,6 @@ addresses to it without asking any resolver, and a name may resolve differently 
 
 import asyncio
 import socket
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +16,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from pikarelay.callbacks.addresses import AddressPolicy
+from pikarelay.callbacks.names import Lookup
 
-#: As `socket.getaddrinfo`.
-Lookup = Callable[..., list[tuple[Any, ...]]]
 AddressInfo = tuple[Any, ...]
 
-#: A lookup that hangs keeps its thread, not anybody else's.
-_LOOKUP_THREADS = 16
+#: A name with more addresses than any receiver has is somebody's idea of making this server knock at all of them.
+MOST_ADDRESSES = 64
 
 
 class AddressRefused(OSError):
@@ -69,46 +66,41 @@ class GuardedSockets:
 
 class GuardedResolver(AbstractResolver):
     """
-    Resolves names in threads of its own, within a deadline, and refuses a name with any closed address.
+    Resolves names within a deadline, and refuses a name with any closed address.
 
-    `lookup` is `socket.getaddrinfo`, or stands in for it.
+    `lookup` is `names.NameServers`, or stands in for it. Whoever made it closes it.
     """
 
-    def __init__(
-        self, policy: AddressPolicy, *, timeout_seconds: float, lookup: Lookup = socket.getaddrinfo
-    ) -> None:
+    def __init__(self, policy: AddressPolicy, lookup: Lookup, *, timeout_seconds: float) -> None:
         self._policy = policy
-        self._timeout_seconds = timeout_seconds
         self._lookup = lookup
-        self._threads = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="callback-dns")
+        self._timeout_seconds = timeout_seconds
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return the name's addresses. Raises `AddressRefused`, or OSError when there is no answer in time."""
-        loop = asyncio.get_running_loop()
-        asked = loop.run_in_executor(self._threads, self._ask, host, port, family)
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                answers = await asked
+                answers = await self._lookup(host, family)
         except TimeoutError:
             raise OSError(f"no answer within {self._timeout_seconds:g} s") from None
         except UnicodeError as error:
             raise OSError("not a host name") from error
-        if not answers:
-            raise OSError("no address")
-        if not all(self._policy.allows(address, port) for _, _, address in answers):
+        if not 0 < len(answers) <= MOST_ADDRESSES:
+            raise OSError(f"{len(answers)} addresses")
+        if not all(self._policy.allows(found.address, port) for found in answers):
             raise AddressRefused
         return [
             ResolveResult(
                 hostname=host,
-                host=address,
+                host=found.address,
                 port=port,
-                family=found_family,
-                proto=protocol,
+                family=found.family,
+                proto=socket.IPPROTO_TCP,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for found_family, protocol, address in answers
+            for found in answers
         ]
 
     async def refusal(self, url: str) -> str | None:
@@ -126,14 +118,4 @@ class GuardedResolver(AbstractResolver):
         return None
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _ask(self, host: str, port: int, family: socket.AddressFamily) -> list[tuple[int, int, str]]:
-        found = self._lookup(host, port, type=socket.SOCK_STREAM, family=family)
-        return [(version, protocol, _written(address)) for version, _, protocol, _, address in found]
-
-
-def _written(address: tuple[Any, ...]) -> str:
-    """Return an address with its zone, which getaddrinfo keeps apart, so that the policy sees it."""
-    zone = address[3] if len(address) > 3 else 0
-    return f"{address[0]}%{zone}" if zone and "%" not in address[0] else str(address[0])
+        """Do nothing; aiohttp asks for it."""

@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from pikarelay.callbacks.addresses import AddressPolicy
+from pikarelay.callbacks.answer import BoundedAnswer
 from pikarelay.callbacks.guard import GuardedResolver, GuardedSockets
 from pikarelay.callbacks.names import Lookup
 
@@ -87,7 +88,8 @@ def open_callback_session(
         force_close=True,
         limit=0,
     )
-    return _open(connector, user_agent, aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds))
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
+    return _open(connector, user_agent, timeout, answer=BoundedAnswer)
 
 
 def open_origin_session(
@@ -128,12 +130,14 @@ def _open(
     user_agent: str,
     timeout: aiohttp.ClientTimeout,
     *middlewares: aiohttp.ClientMiddlewareType,
+    answer: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
 ) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         headers={"User-Agent": user_agent},
         timeout=timeout,
         middlewares=middlewares,
+        response_class=answer,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos.certificates import certificate
 
 from pikarelay.callbacks.addresses import AddressPolicy, parse_exceptions
 from pikarelay.callbacks.guard import GuardedResolver
@@ -33,7 +34,6 @@ from pikarelay.outbound import open_callback_session
 from pikarelay.services.deliver_callback import outcome_of
 from pikarelay.services.ports import Callback, Delivery
 from pikarelay.system import SystemClock
-from tests.callbacks.certificates import certificate
 from tests.callbacks.lookups import answers, knowing_nothing
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)

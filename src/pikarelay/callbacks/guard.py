@@ -20,6 +20,10 @@ from pikarelay.callbacks.names import Lookup
 
 AddressInfo = tuple[Any, ...]
 
+#: What a receiver can make the system keep of its answer before anybody reads it; otherwise that is mebibytes. So much at
+#: a time is parsed, too, between two turns of the event loop.
+RECEIVE_BUFFER = 16 * 1024
+
 #: A name with more addresses than any receiver has is somebody's idea of making this server knock at all of them.
 MOST_ADDRESSES = 64
 
@@ -61,6 +65,7 @@ class GuardedSockets:
             note.address = address[0]
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         return made
 
 

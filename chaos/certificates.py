@@ -1,4 +1,4 @@
-"""Certificates for receivers."""
+"""Certificates for receivers, good ones and others."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -10,7 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def certificate(folder: Path, name: str, *, until: timedelta = timedelta(days=1)) -> Path:
+def certificate(
+    folder: Path, name: str, *, until: timedelta = timedelta(days=1), file: str | None = None
+) -> Path:
     """Write a self-signed certificate with its key, in one PEM file; it ends that far from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -26,7 +28,7 @@ def certificate(folder: Path, name: str, *, until: timedelta = timedelta(days=1)
         .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    path = folder / f"{name}.pem"
+    path = folder / f"{file or name}.pem"
     path.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

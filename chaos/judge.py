@@ -7,7 +7,7 @@ What the ledgers hold:
               unanswered {request} · saw {job, status, body, final} · listed {jobs} · probed {channel, max_jobs, accepted, next_status}
     upstream  the local Discord's own entries; `interaction_accepted`, `result` and `presses` {by_nonce} count here
     receiver  received {callback, job, digest, body, try} · replied {try, status | null when cut}
-    killer    started · killed {pid} · died {pid} · faulted {unknown} · cleared {longest_step} · quiet · restless
+    killer    started · killed {pid} · died {pid} · stopped {pid} · continued {pid} · faulted {unknown} · cleared {longest_step} · quiet · restless
 """
 
 import json
@@ -147,8 +147,10 @@ def callbacks_have_one_id(history: History) -> Iterator[Violation]:
 
 
 def deliveries_repeat_for_a_reason(history: History) -> Iterator[Violation]:
-    """I4: a callback that was taken comes again only when a kill kept the server from noting so."""
+    """I4: a callback that was taken comes again only when a kill or a stop kept the server from noting so."""
     interruptions = [(e["at"], _gone(e, history.killer)) for e in history.kills]
+    stops = (e for e in history.killer if e["event"] in {"stopped", "continued"})
+    interruptions += [(stop["at"], go["at"]) for stop, go in pairwise(stops) if stop["event"] == "stopped"]
     for job in history.received:
         taken = history.deliveries(job)
         for first, again in pairwise(taken):

@@ -189,6 +189,16 @@ class Stage:
             await self.ledgers.killer.noted("killed", pid=await server.pid, **details)
         return status
 
+    async def stand_still(self, seconds: float, **details: Any) -> None:
+        """SIGSTOP the server, and let it go on later; the ledger knows before it happens."""
+        assert self.server is not None
+        pid = await self.server.pid
+        await self.ledgers.killer.noted("stopped", pid=pid, **details)
+        await self.server.signal(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        await self.server.signal(signal.SIGCONT)
+        await self.ledgers.killer.noted("continued", pid=pid)
+
     async def fault(self, what: str, *, unknown: int = 0) -> None:
         """Note a fault that is about to be; it may leave `unknown` presses in doubt."""
         await self.ledgers.killer.noted("faulted", what=what, unknown=unknown)
@@ -242,8 +252,10 @@ class Stage:
         await self.ledgers.client.synced()
 
     async def _probe(self) -> None:
-        """See that each channel takes as many jobs as it may, and not one more."""
-        await self.upstream.configure(behaviour="plain", speed=1.0)
+        """See that each channel takes as many jobs as it may, and not one more; then give those jobs up."""
+        before = set(self.clients.jobs)
+        # So slow that none ends before the last is asked for, however busy the machine.
+        await self.upstream.configure(behaviour="plain", speed=100.0)
         try:
             for seat in self.seats:
                 answers = await asyncio.gather(*(self.clients.create(seat) for _ in range(seat.max_jobs)))
@@ -258,6 +270,7 @@ class Stage:
                 )
         finally:
             await self.upstream.configure(speed=0.05)
+            await asyncio.gather(*(self.clients.cancel(job) for job in set(self.clients.jobs) - before))
         await self.until(lambda: all(job in self.receiver.delivered for job in self.clients.jobs))
         for job in list(self.clients.jobs):
             if self.clients.jobs[job]["status"] in {"started", "progress"}:

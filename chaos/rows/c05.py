@@ -91,10 +91,7 @@ async def _stop_under_load(stage: Stage, lengths: Sequence[float], rng: Random) 
             wanted = stage.clients.acknowledged + 5
             await stage.until(lambda wanted=wanted: stage.clients.acknowledged >= wanted)  # type: ignore[misc]
             assert stage.server is not None
-            await stage.fault(f"SIGSTOP {number}")
-            await stage.server.signal(signal.SIGSTOP)
-            await asyncio.sleep(seconds)
-            await stage.server.signal(signal.SIGCONT)
+            await stage.stand_still(seconds, number=number)
     finally:
         enough.set()
         await asyncio.gather(*callers)

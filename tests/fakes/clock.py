@@ -53,6 +53,10 @@ class FakeClock:
         self._now = end
         await settle()
 
+    def stand_still(self, for_: timedelta) -> None:
+        """Let the time pass for everybody but this process. Who slept is woken by the next `advance`, after whatever else."""
+        self._now += for_
+
 
 async def settle(rounds: int = 60) -> None:
     """

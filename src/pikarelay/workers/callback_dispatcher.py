@@ -6,7 +6,7 @@ any number of them, each holding its try for a minute, leave the others theirs.
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -28,6 +28,14 @@ FAILING_AT_ONCE = 64
 _LOOK_AGAIN = timedelta(seconds=5)
 
 
+class _Try:
+    """A try under way, and until when its claim lasts."""
+
+    def __init__(self, callback: Callback, until: datetime) -> None:
+        self.callback = callback
+        self.until = until
+
+
 class CallbackDispatcher:
     """The loop that empties the outbox."""
 
@@ -36,8 +44,7 @@ class CallbackDispatcher:
         self._delivery = delivery
         self._board = board
         self._clock = clock
-        #: Whether the target of each try was failing when it was claimed.
-        self._tries: dict[asyncio.Task[None], bool] = {}
+        self._tries: dict[asyncio.Task[None], _Try] = {}
         self._loop = Loop("callback_dispatcher", self._once)
 
     async def start(self) -> None:
@@ -57,10 +64,13 @@ class CallbackDispatcher:
         if fresh + failing == 0:
             await self._wait(_LOOK_AGAIN)
             return
-        claimed = await self._store.claim_callbacks(self._clock.now(), LEASE, fresh, failing)
+        await self._hold()
+        now = self._clock.now()
+        claimed = await self._store.claim_callbacks(now, LEASE, fresh, failing)
         for callback in claimed:
-            task = asyncio.create_task(self._try(callback))
-            self._tries[task] = callback.target_is_failing
+            its = _Try(callback, now + LEASE)
+            task = asyncio.create_task(self._try(its))
+            self._tries[task] = its
             task.add_done_callback(self._tries.pop)
         taken = sum(callback.target_is_failing for callback in claimed)
         if _is_all(len(claimed) - taken, fresh) and _is_all(taken, failing):
@@ -68,7 +78,7 @@ class CallbackDispatcher:
 
     def _room(self) -> tuple[int, int]:
         """Return how many tries of each kind may begin."""
-        failing = sum(self._tries.values())
+        failing = sum(its.callback.target_is_failing for its in self._tries.values())
         return FRESH_AT_ONCE - (len(self._tries) - failing), FAILING_AT_ONCE - failing
 
     async def _until_next(self, fresh: int, failing: int) -> timedelta:
@@ -78,8 +88,19 @@ class CallbackDispatcher:
         due = await self._store.next_callback()
         return _LOOK_AGAIN if due is None else max(due - self._clock.now(), timedelta())
 
-    async def _try(self, callback: Callback) -> None:
-        renewing = asyncio.create_task(self._renew(callback))
+    async def _hold(self) -> None:
+        """
+        Renew what has run out while this process stood still.
+
+        Its tries are still under way. Without this it would take them for a dead process's, and try them a second time.
+        """
+        for its in list(self._tries.values()):
+            if its.until <= self._clock.now():
+                await self._renew_once(its)
+
+    async def _try(self, its: _Try) -> None:
+        callback = its.callback
+        renewing = asyncio.create_task(self._renew(its))
         try:
             await self._delivery.deliver(callback)
         except Exception:  # noqa: BLE001 - whatever it is, the claim runs out and the try is repeated
@@ -89,16 +110,23 @@ class CallbackDispatcher:
             # A place is free, and a retry may be due before the next look.
             self._board.callback_due.set()
 
-    async def _renew(self, callback: Callback) -> None:
+    async def _renew(self, its: _Try) -> None:
         """Keep the claim until the try is over, or somebody else has it."""
         is_ours = True
         while is_ours:
             await self._clock.sleep(_RENEW_EVERY)
-            until = self._clock.now() + LEASE
-            try:
-                is_ours = await self._store.renew_claim(callback.callback_id, callback.attempt, until)
-            except Unavailable:
-                _log.warning("callback.claim_not_renewed", callback_id=callback.callback_id)
+            is_ours = await self._renew_once(its)
+
+    async def _renew_once(self, its: _Try) -> bool:
+        """Make the claim last. False when somebody else has it."""
+        callback, until = its.callback, self._clock.now() + LEASE
+        try:
+            is_ours = await self._store.renew_claim(callback.callback_id, callback.attempt, until)
+        except Unavailable:
+            _log.warning("callback.claim_not_renewed", callback_id=callback.callback_id)
+            return True
+        its.until = until
+        return is_ours
 
     async def _wait(self, at_most: timedelta) -> None:
         """Return when a job has just ended or a try is over, or when time is up."""

@@ -1,6 +1,7 @@
 """The judge of the crash matrix: it knows a broken promise when it sees one, and a kept one too."""
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from chaos.judge import UNKNOWN, counts, judge
@@ -160,6 +161,28 @@ def test_what_a_dead_server_had_sent_may_come_in_late() -> None:
     forge.receive(12, attempt + 2, final, 200)
 
     assert [] == judge(forge.history())
+
+
+def _delivered_twice(*, stop_after_seconds: int) -> list[str]:
+    """Return what is wrong with a run in which a callback came again, and the server stood still some time after the first."""
+    forge = Forge(Random(7))
+    forge.note(forge.killer, "started", pid=1)
+    forge.job(1)
+    taken = forge.receiver[-1]["at"]
+    attempt = sum(entry["event"] == "received" for entry in forge.receiver)
+    for event, later in (("stopped", stop_after_seconds), ("continued", stop_after_seconds + 3)):
+        forge.note(forge.killer, event, pid=1)["at"] = taken + later * SECOND
+    forge.note(forge.killer, "cleared")["at"] = taken + 20 * SECOND
+    forge.receive(1, attempt + 1, forge.client[-1]["body"], 200)
+    forge.receiver[-1]["at"] = forge.receiver[-2]["at"] = taken + 20 * SECOND
+    forge.end()
+    return [violation.invariant for violation in judge(forge.history())]
+
+
+def test_a_server_that_stood_still_may_repeat_what_was_under_way() -> None:
+    """A delivery just before a stop may come again after it; one long before the stop may not."""
+    assert [] == _delivered_twice(stop_after_seconds=1)
+    assert ["I4"] == _delivered_twice(stop_after_seconds=10)
 
 
 def test_counts_say_what_was_at_stake() -> None:

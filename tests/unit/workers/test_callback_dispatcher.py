@@ -246,6 +246,22 @@ async def test_a_slow_receiver_is_not_asked_twice(relay: FakeRelay, receiver: Fa
 
 
 @pytest.mark.usefixtures("dispatcher")
+async def test_a_process_that_stood_still_keeps_its_claims(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """A process that was stopped for longer than a claim lasts does not take its own tries for a dead one's."""
+    receiver.stick()
+    await end(relay, "job-1")
+    await settle()
+    relay.clock.stand_still(2 * LEASE)
+    relay.board.callback_due.set()
+    await settle()
+
+    assert 1 == len(receiver.received)
+    receiver.unstick()
+    await settle()
+    assert "delivered" == relay.store.callbacks["job-1"].state
+
+
+@pytest.mark.usefixtures("dispatcher")
 async def test_other_processes_callbacks_are_found(relay: FakeRelay, receiver: FakeReceiver) -> None:
     """A callback that became due elsewhere, without waking this process, is found within five seconds."""
     await end(relay, "job-1")

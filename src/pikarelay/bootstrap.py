@@ -13,12 +13,14 @@ from typing import Protocol
 
 import aiohttp
 import msgspec
+import structlog
 
 from pikarelay import __version__
 from pikarelay.api.account_operations import AccountOperations
 from pikarelay.api.app import Api
 from pikarelay.api.callback_operations import CallbackOperations
 from pikarelay.api.forms import CloseUnread
+from pikarelay.api.front_door import Limits
 from pikarelay.api.operations import PikaOperations
 from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
@@ -54,12 +56,12 @@ from pikarelay.services.refresh_links import LinkRefresher
 from pikarelay.services.run_command import RunCommand
 from pikarelay.services.send_press import PressSender
 from pikarelay.services.submit_job import Submission
-from pikarelay.settings import CallbackSettings, DiscordSettings, Settings
+from pikarelay.settings import CallbackSettings, DiscordSettings, HttpSettings, Settings
 from pikarelay.store.files import UploadFolder
 from pikarelay.store.migrations import migrate, schema_state, sqlite_url
 from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.vault import load_root_key
-from pikarelay.system import SystemClock, SystemIds
+from pikarelay.system import SystemClock, SystemIds, raise_descriptor_limit
 from pikarelay.workers.callback_dispatcher import CallbackDispatcher
 from pikarelay.workers.gateway_listener import GatewayListener
 from pikarelay.workers.lifeline import Lifeline
@@ -67,6 +69,11 @@ from pikarelay.workers.presser import Presser
 from pikarelay.workers.pruner import Pruner
 from pikarelay.workers.reconciler import Reconciler
 from pikarelay.workers.session_keeper import SessionKeeper
+
+#: What a server has open beside its clients' connections: files, Discord, receivers.
+_OTHER_DESCRIPTORS = 1024
+
+_log = structlog.get_logger(__name__)
 
 USER_AGENT = f"pikarelay/{__version__} (+https://github.com/pikarelay/pikarelay)"
 
@@ -230,7 +237,8 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         callback_operations = CallbackOperations(authenticator, offices.callbacks, clock)
         table = [*operations.table(), *account_operations.table(), *callback_operations.table()]
         api = Api(RouteTable([*table, *pages(openapi_document(table, __version__))]))
-        http = HttpServer(CloseUnread(api), settings.http.host, settings.http.port)
+        limits = Limits(connections=_connections(settings.http))
+        http = HttpServer(CloseUnread(api), settings.http.host, settings.http.port, limits)
         stack.callback(http.close)
         callback_session = await stack.enter_async_context(_callback_session(settings.callbacks, names, http))
         delivery = CallbackDelivery(
@@ -253,6 +261,16 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             Pruner(CleanUp(store, uploads, clock, settings.store.keep_jobs), clock),
         )
         yield Server(http, workers), offices
+
+
+def _connections(settings: HttpSettings) -> int:
+    """Return how many connections may be open at once: as many as set, or as this process has descriptors for."""
+    wanted = settings.max_connections
+    allowed = raise_descriptor_limit(wanted + _OTHER_DESCRIPTORS)
+    possible = min(wanted, allowed - min(_OTHER_DESCRIPTORS, allowed // 2))
+    if possible < wanted:
+        _log.warning("server.few_descriptors", descriptors=allowed, connections=possible)
+    return possible
 
 
 def discord_session(settings: DiscordSettings) -> aiohttp.ClientSession:

@@ -6,6 +6,7 @@ The closed list of conditions the API can answer with.
     ├── InvalidValue              400  a form field has a value that can never work
     │   └── TooLong               400  or one that is longer than allowed
     ├── ButtonNotSupported        400  not a button of that job, or not one we press
+    ├── MalformedRequest          400  what came in is no request, so nobody knows where the next one begins
     ├── MalformedBody             400  the body is not the form it claims to be
     ├── JobIdNotProvided          400  GET without ?jobid=
     ├── Unauthorized              401
@@ -83,6 +84,12 @@ class ButtonNotSupported(ApiError):
 
     def __init__(self, button: str) -> None:
         super().__init__(f"button {_shown(button)} not supported")
+
+
+class MalformedRequest(ApiError):
+    """malformed request"""
+
+    code = 400
 
 
 class MalformedBody(ApiError):

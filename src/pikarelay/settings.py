@@ -86,6 +86,15 @@ def _number(low: float, high: float) -> Read:
     return read
 
 
+def _whole(low: int, high: int) -> Read:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not str(value).isdecimal() or not low <= int(value) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(value)
+
+    return read
+
+
 def _choice(*words: str) -> Read:
     def read(value: Any) -> str:
         if value not in words:
@@ -156,6 +165,12 @@ class HttpSettings:
     host: str = field(default="127.0.0.1", metadata=about(_text, "The address the API listens on."))
     port: int = field(
         default=8080, metadata=about(_port, "The port the API listens on; 0 takes any free one.")
+    )
+    max_connections: int = field(
+        default=10_000,
+        metadata=about(
+            _whole(1, 1_000_000), "How many connections may be open at once; the next ones get 503."
+        ),
     )
 
 

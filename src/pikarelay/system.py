@@ -5,6 +5,7 @@ Floor 3, like every other adapter. Tests hand in fakes of the same ports instead
 """
 
 import asyncio
+import resource
 import secrets
 import time
 from collections.abc import Callable
@@ -56,3 +57,13 @@ class SystemIds:
         milliseconds = int(self._now().timestamp() * 1000)
         number = (milliseconds & ((1 << _TIME_BITS) - 1)) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
         return "".join(_BASE32[number >> shift & 31] for shift in range(5 * (_ID_CHARACTERS - 1), -1, -5))
+
+
+def raise_descriptor_limit(wanted: int) -> int:
+    """Let this process open so many descriptors, or as many as it may. Returns how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return wanted if soft == resource.RLIM_INFINITY else soft

@@ -523,12 +523,14 @@ async def test_fewer_bytes_than_declared_are_incomplete(content_type: str) -> No
         await read(body, content_type=content_type, length=len(body) + 1)
 
 
-@pytest.mark.parametrize("seconds", [15, 120])
-async def test_slow_body_is_incomplete(seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("size", "seconds"), [(0, 10), (9000, 10), (11_000, 11), (16_000, 15), (100_000, 15), (5000, 120)]
+)
+async def test_slow_body_is_incomplete(size: int, seconds: float) -> None:
     """A client that falls silent, or takes for ever, is not waited for; its file goes."""
     sinks = Sinks()
-    body = part("image", b"x" * 100, filename="a")
-    wire = Wire(pieces_of(body, 50), ending="silence")
+    body = part("image", b"x" * size, filename="a")[:size] if size else b""
+    wire = Wire([body] if body else [], ending="silence")
 
     made: dict[float, asyncio.Timeout] = {}
 
@@ -538,12 +540,56 @@ async def test_slow_body_is_incomplete(seconds: float) -> None:
 
     # The deadline passes at the moment the client falls silent.
     wire.on_silence = lambda: made[seconds].reschedule(asyncio.get_running_loop().time())
+    type_ = (b"content-type", MULTIPART.encode())
 
     with pytest.raises(MalformedBody, match=r"^request body is incomplete$"):
-        await read_form(wire, [(b"content-type", MULTIPART.encode())], CREATE, sinks, timer)
+        await read_form(wire, [type_], CREATE, sinks, timer, lambda: 0.0)
 
     assert wire.waits.is_set()
-    assert [sink.is_discarded for sink in sinks.opened] == [True]
+    assert all(sink.is_discarded for sink in sinks.opened)
+
+
+@pytest.mark.parametrize(("bytes_a_second", "taken"), [(999, False), (1001, True)])
+async def test_body_has_a_pace(bytes_a_second: int, taken: bool) -> None:
+    """Who is slower than 1 kB a second, all in all and after ten seconds, is not waited for; who is faster, is."""
+    clock = [0.0]
+    body = multipart(part("image", b"x" * 90_000, filename="a"))
+    wire = Wire(pieces_of(body, bytes_a_second))
+
+    async def receive() -> dict[str, Any]:
+        message = await wire()
+        clock[0] += len(message["body"]) / bytes_a_second
+        return message
+
+    reading = read_form(
+        receive, [(b"content-type", MULTIPART.encode())], CREATE, Sinks(), seconds=lambda: clock[0]
+    )
+    if taken:
+        assert 90_000 == (await reading).files["image"].size
+        return
+
+    with pytest.raises(MalformedBody, match=r"^request body is incomplete$"):
+        await reading
+    assert wire.received < len(body)
+
+
+async def test_own_slowness_is_not_the_clients() -> None:
+    """While we are busy with what a client has sent, a slow disk say, nobody waits for the client."""
+    clock = [0.0]
+
+    class SlowSink(MemorySink):
+        async def write(self, data: bytes) -> None:
+            clock[0] += 60
+            await super().write(data)
+
+    body = multipart(part("image", b"x" * 300, filename="a"))
+    type_ = (b"content-type", MULTIPART.encode())
+
+    form = await read_form(
+        Wire(pieces_of(body, 50)), [type_], CREATE, lambda _: SlowSink(None), seconds=lambda: clock[0]
+    )
+
+    assert 300 == form.files["image"].size
 
 
 async def test_refusal_of_the_sink_is_passed_on() -> None:

@@ -14,6 +14,7 @@ CASES: list[tuple[ApiError, int, str]] = [
     (errors.InvalidValue("replyUrl is not a valid URL"), 400, "replyUrl is not a valid URL"),
     (errors.TooLong("replyRef or replyUrl"), 400, "replyRef or replyUrl is too long"),
     (errors.ButtonNotSupported("remix"), 400, "button remix not supported"),
+    (errors.MalformedRequest(), 400, "malformed request"),
     (errors.MalformedBody(), 400, "malformed request body"),
     (errors.JobIdNotProvided(), 400, "Query param jobid not provided"),
     (errors.Unauthorized(), 401, "Unauthorized"),

@@ -5,19 +5,16 @@ Every reply of the API with a body has the type `application/json`, errors inclu
 Pages of any origin may call it (CORS): it knows no cookies, so a page can do nothing without being given a token.
 """
 
-import secrets
-
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from pikarelay.api.exchange import Exchange, Reply
+from pikarelay.api.exchange import ANY_ORIGIN, Exchange, Reply, new_request_id
 from pikarelay.api.routing import RouteTable
 from pikarelay.contract.bodies import encode, error_body
 from pikarelay.errors import ApiError, MethodNotAllowed
 
 _log = structlog.get_logger(__name__)
 
-_ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 #: What a browser is told before it makes a request with a token. Kept by it for a day, or as long as it likes.
 _PREFLIGHT = (
     (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key"),
@@ -34,7 +31,7 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(f"only HTTP is served here, not {scope['type']}")
-        request_id = secrets.token_hex(8)
+        request_id = new_request_id()
         reply = await self._reply(Exchange(scope, receive), request_id)
         try:
             await _send(reply, request_id, send)
@@ -78,7 +75,7 @@ def _refusal(error: ApiError) -> Reply:
 
 async def _send(reply: Reply, request_id: str, send: Send) -> None:
     body = reply.body or b""
-    headers = [(b"x-request-id", request_id.encode()), _ANY_ORIGIN, *reply.headers]
+    headers = [(b"x-request-id", request_id.encode()), ANY_ORIGIN, *reply.headers]
     if reply.body is not None:
         headers += [(b"content-type", reply.media_type), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -1,14 +1,27 @@
 """One request and its reply, as handlers see them."""
 
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs
 
 import msgspec
 from starlette.types import Receive, Scope
 
+#: On every answer: pages of any origin may call the API.
+ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+
 #: Whether a text means itself in a query.
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+
+
+def new_request_id() -> str:
+    """
+    Return what names a request in the log and, as `X-Request-Id`, in its answer.
+
+    It is ours alone: one that a client could choose would let it put its lines among another's.
+    """
+    return secrets.token_hex(8)
 
 
 class Reply(msgspec.Struct, kw_only=True):

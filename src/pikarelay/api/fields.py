@@ -58,6 +58,9 @@ class FormRules:
     max_file: int = 25 * 1024 * 1024
     idle_seconds: float = 15
     total_seconds: float = 120
+    #: Once a client was waited for so long, it has to have sent so much for each second of waiting.
+    grace_seconds: float = 10
+    bytes_per_second: float = 1000
 
     @property
     def texts(self) -> frozenset[str]:

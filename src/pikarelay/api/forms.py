@@ -11,6 +11,7 @@ follows on that connection is then no request: `CloseUnread` closes it.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, suppress
 
@@ -49,18 +50,23 @@ _LINGER_IDLE_SECONDS = 1.0
 
 
 async def read_form(
-    receive: Receive, headers: Headers, rules: FormRules, open_sink: OpenSink, timer: Timer = asyncio.timeout
+    receive: Receive,
+    headers: Headers,
+    rules: FormRules,
+    open_sink: OpenSink,
+    timer: Timer = asyncio.timeout,
+    seconds: Callable[[], float] = time.monotonic,
 ) -> Form:
     """
     Read a whole body by ASGI's `receive`. `headers` are the request's.
 
     Raises `MalformedBody` or `InvalidValue`, or what a sink raises. Then, as after a cancellation, no file is left.
     """
-    body = _Body(receive, headers)
+    body = _Body(receive, headers, _Patience(rules, timer, seconds))
     dialect = _dialect(body, rules, open_sink)
     deadline = timer(rules.total_seconds)
     try:
-        chunks = body.chunks(dialect.limit, dialect.too_large, rules.idle_seconds, timer)
+        chunks = body.chunks(dialect.limit, dialect.too_large)
         async with deadline, aclosing(chunks):
             async for chunk in chunks:
                 await dialect.feed(chunk)
@@ -85,21 +91,48 @@ def _dialect(body: "_Body", rules: FormRules, open_sink: OpenSink) -> Dialect:
             raise MalformedBody(WRONG_TYPE)
 
 
+class _Patience:
+    """
+    How long a client may take for its next bytes.
+
+    Only the waiting is counted against a slow client; what we take ourselves, for a slow disk say, is not its fault.
+    """
+
+    def __init__(self, rules: FormRules, timer: Timer, seconds: Callable[[], float]) -> None:
+        self._rules = rules
+        self._timer = timer
+        self._seconds = seconds
+        self._waited = 0.0
+        self._received = 0
+
+    async def next(self, receive: Receive) -> Message:
+        """Receive a message. Raises TimeoutError when the client is silent, or slow all in all."""
+        rules = self._rules
+        earned = max(rules.grace_seconds, self._received / rules.bytes_per_second)
+        if earned <= self._waited:
+            raise TimeoutError
+        began = self._seconds()
+        async with self._timer(min(rules.idle_seconds, earned - self._waited)):
+            message = await receive()
+        self._waited += self._seconds() - began
+        self._received += len(message.get("body", b""))
+        return message
+
+
 class _Body:
     """The bytes of a request's body as they come in, and what its headers say of them."""
 
-    def __init__(self, receive: Receive, headers: Headers) -> None:
+    def __init__(self, receive: Receive, headers: Headers, patience: _Patience) -> None:
         self._receive = receive
+        self._patience = patience
         self._headers = tuple(headers)
         types = self._values(b"content-type")
         kind, options = parse_options_header(types[0].decode("latin-1")) if len(types) == 1 else ("", {})
         self.media_type: str = kind
         self.boundary: str = options.get("boundary", "")
 
-    async def chunks(
-        self, limit: int, too_large: str, idle_seconds: float, timer: Timer
-    ) -> AsyncGenerator[bytes]:
-        """Yield the body, up to `limit` bytes, none later than `idle_seconds`. Ends only when it is whole."""
+    async def chunks(self, limit: int, too_large: str) -> AsyncGenerator[bytes]:
+        """Yield the body, up to `limit` bytes. Ends only when it is whole."""
         if self._values(b"content-encoding") not in ([], [b"identity"]):
             raise MalformedBody("Content-Encoding is not supported")
         length = self._length()
@@ -107,7 +140,7 @@ class _Body:
             raise MalformedBody(too_large)
         received, more = 0, True
         while more:
-            chunk, more = await self._next(timer(idle_seconds))
+            chunk, more = await self._next()
             received += len(chunk)
             if received > limit:
                 raise MalformedBody(too_large)
@@ -116,11 +149,10 @@ class _Body:
         if length is not None and received != length:
             raise MalformedBody(INCOMPLETE)
 
-    async def _next(self, idle: asyncio.Timeout) -> tuple[bytes, bool]:
-        """Return the next bytes, and whether more will come. Raises when the client is gone, or silent."""
+    async def _next(self) -> tuple[bytes, bool]:
+        """Return the next bytes, and whether more will come. Raises when the client is gone, or too slow."""
         try:
-            async with idle:
-                message = await self._receive()
+            message = await self._patience.next(self._receive)
         except TimeoutError:
             raise MalformedBody(INCOMPLETE) from None
         if message["type"] != "http.request":

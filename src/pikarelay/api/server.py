@@ -1,11 +1,15 @@
-"""The HTTP server around the application: uvicorn, told to leave signals and start-up to us."""
+"""The HTTP server around the application: uvicorn, told to leave signals, start-up and connections to us."""
 
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from pikarelay.api.front_door import FrontDoor, House, Limits
 
 #: How long requests may go on after a stop was asked for. A POST waits for the bot for ten seconds at most.
 _DRAIN_SECONDS = 12
@@ -16,14 +20,16 @@ _BACKLOG = 2048
 class HttpServer:
     """Serves one application on one socket, until told to stop."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, limits: Limits) -> None:
         """Bind at once, so that a port in use is known before anything else starts. Raises OSError."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        self._house = House(limits)
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                # uvicorn only calls it.
+                http=cast("Any", partial(FrontDoor, house=self._house)),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -43,6 +49,11 @@ class HttpServer:
     @property
     def port(self) -> int:
         return int(self._socket.getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many connections are served."""
+        return len(self._house.served)
 
     @property
     def url(self) -> str:

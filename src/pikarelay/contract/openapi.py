@@ -85,6 +85,11 @@ def openapi_document(operations: Iterable[Documented], version: str) -> dict[str
         "components": {
             "schemas": answer_schemas(),
             "responses": {
+                "MalformedRequest": _refusal(
+                    "What was sent is no HTTP request; the connection is closed.",
+                    400,
+                    examples.MALFORMED_REQUEST,
+                ),
                 "RouteNotFound": _refusal("There is no such path.", 404, examples.ROUTE_NOT_FOUND),
                 "MethodNotAllowed": _refusal(
                     "The path has other methods; the Allow header names them.",

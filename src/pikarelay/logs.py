@@ -1,8 +1,9 @@
 """
-Logging: one JSON line an event on stderr, or coloured text on a terminal.
+Logging: one JSON line an event on stderr, or coloured text for people.
 
 Secrets travel as a type that prints masked; the scrubber here is the second net, for what a library or a header might
-bring in. Floor 4: only `cli` sets logging up.
+bring in. What a stranger sent may stand in a line and may not end it, nor steer the terminal that shows it. A traceback is
+shown without the variables of its frames: those hold what must not be printed. Floor 4: only `cli` sets logging up.
 """
 
 import contextlib
@@ -29,9 +30,9 @@ def set_up(*, level: str, as_json: bool) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[Any] = [
-        structlog.processors.format_exc_info if as_json else _keep,
+        structlog.processors.format_exc_info,
         _scrub_values,
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(),
+        *((structlog.processors.JSONRenderer(),) if as_json else (_tame_values, _for_people())),
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -43,6 +44,7 @@ def set_up(*, level: str, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.captureWarnings(True)
     # It tells of every connection; what we want to know of requests we log ourselves.
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("alembic").setLevel(max(logging.WARNING, root.level))
@@ -70,9 +72,38 @@ class _LineLogger:
     debug = info = warning = error = critical = exception = msg
 
 
-def _keep(_logger: object, _name: str, event: EventDict) -> EventDict:
-    return event
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    # A traceback comes as text by then, and is printed as it is.
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 def _scrub_values(_logger: object, _name: str, event: EventDict) -> EventDict:
-    return {key: scrub(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: _scrubbed(value) for key, value in event.items()}
+
+
+def _scrubbed(value: Any) -> Any:
+    """Return a value without secrets, however deep they are in it."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, list | tuple):
+        return [_scrubbed(item) for item in value]
+    if isinstance(value, dict):
+        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
+    return value
+
+
+def _tame_values(_logger: object, _name: str, event: EventDict) -> EventDict:
+    """Let no text end its line. JSON needs none of this: there every text is escaped."""
+    tamed = {key: _on_one_line(value) if isinstance(value, str) else value for key, value in event.items()}
+    if isinstance(traceback := event.get("exception"), str):
+        # Set in, so that none of its lines can pass for the beginning of another event.
+        tamed["exception"] = "\n".join("    " + _on_one_line(line) for line in traceback.splitlines())
+    return tamed
+
+
+def _on_one_line(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

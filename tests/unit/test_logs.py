@@ -54,11 +54,75 @@ def test_every_line_is_scrubbed(capsys: pytest.CaptureFixture[str]) -> None:
     assert OURS not in written
 
 
-def test_a_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line break in a value forges no line of its own."""
-    logs.set_up(level="info", as_json=True)
+#: What a client may send to have lines of its own, or the terminal for itself.
+FORGERIES = [
+    'x\n{"event": "forged"}',
+    "x\r\n2026-11-26T12:00:00.000000Z [info     ] forged",
+    "x\x85forged\u2028forged\u2029forged\x0bforged\x0cforged",
+    "\x1b[2K\x1b[1A\x1b]0;forged\x07",
+    "\x00\x08\x7f\x9b31m",
+    "\u202eforged",
+    "\ud800",
+]
 
-    structlog.get_logger("test").info("event", path='x\n{"event": "forged"}')
+
+def written(capsys: pytest.CaptureFixture[str], value: str, *, as_json: bool) -> str:
+    """Return what is written when a value is everywhere where one can be."""
+    logs.set_up(level="debug", as_json=as_json)
+    structlog.get_logger("test").info("event", text=value, texts=[value], more={value: value})
+    logging.getLogger("library").warning("said %s", value)
+    try:
+        raise ValueError(value)
+    except ValueError:
+        structlog.get_logger("test").exception("it.failed")
     structlog.reset_defaults()
+    return capsys.readouterr().err
 
-    assert 1 == len(capsys.readouterr().err.splitlines())
+
+@pytest.mark.parametrize("value", FORGERIES)
+def test_json_is_one_line_an_event(capsys: pytest.CaptureFixture[str], value: str) -> None:
+    """Whatever is in a value, an event is one line of JSON, in ASCII, and holds the value itself."""
+    text = written(capsys, value, as_json=True)
+    lines = text.encode("ascii").split(b"\n")
+
+    assert 4 == len(lines)
+    assert b"" == lines[-1]
+    events = [json.loads(line) for line in lines[:-1]]
+    assert ["event", f"said {value}", "it.failed"] == [event["event"] for event in events]
+    assert (value, [value], {value: value}) == (events[0]["text"], events[0]["texts"], events[0]["more"])
+
+
+@pytest.mark.parametrize("value", FORGERIES)
+def test_text_is_one_line_an_event(capsys: pytest.CaptureFixture[str], value: str) -> None:
+    """For people too: no value begins a line, and none steers the terminal; a traceback's lines are set in."""
+    text = written(capsys, value, as_json=False)
+    # Every character that ends a line somewhere.
+    lines = text.splitlines()
+
+    assert 3 == sum(not line.startswith("    ") for line in lines)
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_traceback_shows_no_variables(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+    """What a frame's variables hold is in no traceback, for it may be a body or a secret of no known form."""
+    logs.set_up(level="debug", as_json=as_json)
+    password = "correct horse " + "battery staple"  # not spelt in one piece: source lines are in tracebacks
+    try:
+        raise ValueError(len(password))
+    except ValueError:
+        structlog.get_logger("test").exception("it.failed")
+    structlog.reset_defaults()
+    text = capsys.readouterr().err
+
+    assert "ValueError: 28" in text
+    assert password not in text
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_secret_in_a_traceback(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+    """A secret is taken out of a traceback in both forms, and out of lists and tables."""
+    text = written(capsys, OURS, as_json=as_json)
+
+    assert OURS not in text
+    assert 6 == text.count("secured")

@@ -8,7 +8,7 @@ Pages of any origin may call it (CORS): it knows no cookies, so a page can do no
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from pikarelay.api.exchange import ANY_ORIGIN, Exchange, Reply, new_request_id
+from pikarelay.api.exchange import ANY_ORIGIN, Exchange, Reply
 from pikarelay.api.routing import RouteTable
 from pikarelay.contract.bodies import encode, error_body
 from pikarelay.errors import ApiError, MethodNotAllowed
@@ -31,15 +31,22 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(f"only HTTP is served here, not {scope['type']}")
-        request_id = new_request_id()
-        reply = await self._reply(Exchange(scope, receive), request_id)
+        exchange = Exchange(scope, receive)
+        reply = await self._reply(exchange)
+        _log.debug(
+            "request.answered",
+            request_id=exchange.request_id,
+            method=exchange.method,
+            path=exchange.path,
+            code=reply.status,
+        )
         try:
-            await _send(reply, request_id, send)
+            await _send(reply, exchange.request_id, send)
         finally:
             if reply.after is not None:
                 reply.after()
 
-    async def _reply(self, exchange: Exchange, request_id: str) -> Reply:
+    async def _reply(self, exchange: Exchange) -> Reply:
         try:
             if exchange.method == "OPTIONS":
                 return _options(self._routes.methods(exchange))
@@ -47,14 +54,14 @@ class Api:
         except ApiError as error:
             _log.info(
                 "request.refused",
-                request_id=request_id,
+                request_id=exchange.request_id,
                 path=exchange.path,
                 code=error.code,
                 error=error.message,
             )
             return _refusal(error)
         except Exception:  # noqa: BLE001 - a defect of ours must still be answered in the contract's form
-            _log.exception("request.failed", request_id=request_id, path=exchange.path)
+            _log.exception("request.failed", request_id=exchange.request_id, path=exchange.path)
             return _refusal(ApiError())
 
 

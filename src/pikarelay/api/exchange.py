@@ -39,11 +39,12 @@ class Reply(msgspec.Struct, kw_only=True):
 class Exchange:
     """A request. Nothing of its body is read before a handler asks for it."""
 
-    __slots__ = ("_query", "parameters", "receive", "scope")
+    __slots__ = ("_query", "parameters", "receive", "request_id", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self.receive = receive
+        self.request_id = new_request_id()
         #: The path's parameters by name, once the route is found.
         self.parameters: Mapping[str, str] = {}
         self._query: dict[str, list[str]] | None = None

@@ -160,7 +160,7 @@ class PikaOperations:
         name = parse_key(exchange.headers(b"idempotency-key"))
         form = await read_form(exchange.receive, exchange.scope["headers"], rules, self._open_sink)
         try:
-            yield _Post(name, form)
+            yield _Post(exchange.request_id, name, form)
         except ApiError:
             await form.discard()
             raise
@@ -170,6 +170,7 @@ class PikaOperations:
         job = submitted.job
         _log.info(
             "job.answered",
+            request_id=post.request_id,
             job_id=job.job_id,
             verb=job.verb.value,
             status=job.status.value,
@@ -188,6 +189,7 @@ class PikaOperations:
 class _Post(NamedTuple):
     """A submitting request, read: the caller's name for it, if it has one, and its form."""
 
+    request_id: str
     name: str | None
     form: Form
 

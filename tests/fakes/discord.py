@@ -49,6 +49,8 @@ class FakeDiscord:
         self.fresh_lookups = 0
         #: By message id.
         self.messages: dict[str, BotMessage] = {}
+        #: Awaited with the channel by every reading of a history.
+        self.reading: Callable[[str], Awaitable[object]] | None = None
         #: Raised by every read, as long as it is set.
         self.unreadable: Exception | None = None
         #: (channel, after) of every history that was read.
@@ -121,6 +123,8 @@ class FakeDiscord:
         if token.reveal() in self.unusable:
             raise AccountUnusable("no")
         self._read()
+        if self.reading is not None:
+            await self.reading(channel)
         self.histories_read.append((channel, after))
         shown = [m for m in self.messages.values() if m.channel_id == channel and int(m.id) > int(after)]
         return tuple(sorted(shown, key=lambda message: int(message.id)))

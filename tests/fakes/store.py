@@ -210,6 +210,11 @@ class FakeStore:
         ghosts = () if ghosts_since is None else self._ghosts(channel, ghosts_since)
         return Sightings(open_jobs=tuple(left), owners=owners, ghosts=ghosts)
 
+    async def closed_messages(self, message_ids: Sequence[str]) -> frozenset[str]:
+        await asyncio.sleep(0)
+        closed = {job.job_id for job in self._all() if job.status in {Status.COMPLETED, Status.MODERATED}}
+        return frozenset(m for m in message_ids if self.owners.get(m) in closed)
+
     async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
         await asyncio.sleep(0)
         job_id, digest, created = self.keys.get((caller_id, key), ("", b"", since))

@@ -317,6 +317,20 @@ class TestReadingJobs:
 
         assert {f"m{number}": f"job-{1 + number % 2:04}" for number in range(19)} == sightings.owners
 
+    async def test_closed_messages(self, store: AnyStore) -> None:
+        """Messages of completed and moderated jobs are closed, however many are asked for; no others are."""
+        endings = (Status.COMPLETED, Status.MODERATED, Status.FAILED, Status.CANCELLED)
+        finals = [a_final_job(2 + number, status=status) for number, status in enumerate(endings)]
+        await put(store, a_sent_job(1), *finals)
+        for number in range(120):
+            job_id = f"job-{1 + number % 5:04}"
+            message_id = f"m{number}"
+            await store.change(job_id, lambda job, m=message_id: Change(job=job, message_id=m))  # type: ignore[misc]
+        closed = await store.closed_messages(["unknown", *(f"m{number}" for number in range(120))])
+
+        assert {f"m{number}" for number in range(120) if number % 5 in {1, 2}} == closed
+        assert frozenset() == await store.closed_messages([])
+
 
 class TestChange:
     async def test_change_is_written(self, store: AnyStore) -> None:

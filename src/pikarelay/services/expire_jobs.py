@@ -1,5 +1,8 @@
 """End the jobs that the bot, or Discord, never ended."""
 
+import asyncio
+from collections.abc import Sequence
+
 from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.job import Job, PressPhase
 from pikarelay.jobs.lifecycle import Failed
@@ -28,9 +31,14 @@ class JobExpirer:
     async def expire(self) -> int:
         """Fail what is overdue, and return how many jobs that were."""
         now = self._clock.now()
-        overdue = [job for job in await self._store.unfinished() if self._deadlines.is_overdue(job, now)]
-        if not overdue:
-            return 0
+        overdue: dict[str, list[Job]] = {}
+        for job in await self._store.unfinished():
+            if self._deadlines.is_overdue(job, now):
+                overdue.setdefault(job.channel, []).append(job)
+        # Each channel for itself: one whose history takes long keeps no other's jobs waiting.
+        return sum(await asyncio.gather(*map(self._expire_channel, overdue.values())))
+
+    async def _expire_channel(self, overdue: Sequence[Job]) -> int:
         await self._history.catch_up(overdue)
         failed = [await self._recorder.decide(job.job_id, self._verdict) for job in overdue]
         return sum(job is not None for job in failed)

@@ -5,6 +5,7 @@ After a gap in the stream, or when a job is late, the history says what happened
 fewer ties hold in it; what it brings goes the same way as what the Gateway brings, and is as harmless twice.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -22,6 +23,8 @@ _log = structlog.get_logger(__name__)
 
 #: So many tokens are tried for one channel before it is left for the next time.
 _MOST_TOKENS = 3
+#: So many channels are read side by side: a slow one holds up no other.
+_AT_ONCE = 16
 
 
 class HistoryReader:
@@ -33,6 +36,7 @@ class HistoryReader:
         self._observer = observer
         self._clock = clock
         self._read: dict[str, datetime] = {}
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def last_read(self) -> Mapping[str, datetime]:
@@ -54,12 +58,18 @@ class HistoryReader:
         for job in jobs:
             if job.press.floor_id is not None and job.press.user_id is not None:
                 channels.setdefault(job.channel, []).append(job)
-        for channel, its in channels.items():
-            await self._catch_up_channel(channel, its)
+        await asyncio.gather(*(self._catch_up_channel(channel, its) for channel, its in channels.items()))
 
     async def _catch_up_channel(self, channel: str, jobs: Sequence[Job]) -> None:
-        self._read[channel] = self._clock.now()
-        messages = await self._messages(channel, jobs)
+        async with self._places:
+            self._read[channel] = self._clock.now()
+            messages = await self._messages(channel, jobs)
+            # Since the oldest open press a busy channel has seen many others come and go. Looking at each of their messages
+            # once more takes seconds, and a server that is killed again and again would never come to an end.
+            closed = await self._store.closed_messages([message.id for message in messages])
+            await self._observe(jobs, [message for message in messages if message.id not in closed])
+
+    async def _observe(self, jobs: Sequence[Job], messages: Sequence[BotMessage]) -> None:
         users = sorted({job.press.user_id or "" for job in jobs})
         for message in messages:
             for user_id in users:

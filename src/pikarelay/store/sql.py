@@ -120,6 +120,9 @@ class SqlStore:
         reading = transactions.jobs.sightings(channel, message_ids, ghosts_since, self._vault)
         return await self._runner.read(reading, snapshot=True)
 
+    async def closed_messages(self, message_ids: Sequence[str]) -> frozenset[str]:
+        return await self._runner.read(transactions.jobs.closed_messages(message_ids))
+
     async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
         return await self._runner.read(transactions.jobs.job_by_key(caller_id, key, since, self._vault))
 

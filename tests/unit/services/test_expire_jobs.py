@@ -1,5 +1,6 @@
 """Deadlines, and what is tried before them."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from pikarelay.errors import DiscordUnavailable
 from pikarelay.jobs.job import PressPhase, Status
 from tests.factories import a_job, a_message, a_result, a_running_job
+from tests.fakes.clock import settle
 from tests.fakes.relay import DEADLINES, FakeRelay
 
 TICK = timedelta(milliseconds=1)
@@ -72,6 +74,26 @@ async def test_unreadable_history_does_not_save_a_job(relay: FakeRelay) -> None:
     relay.discord.unreadable = DiscordUnavailable("no", may_have_happened=True)
 
     assert (Status.FAILED, SILENT) == await expire_at(relay, DEADLINES.whole_job)
+
+
+async def test_slow_history_keeps_no_other_channel_waiting(relay: FakeRelay) -> None:
+    """While one channel's history is still being read, the jobs of another end."""
+    relay.store.jobs["job-1"] = a_running_job(channel="1180000000000000002")
+    relay.store.jobs["slow"] = a_running_job("slow")
+    never = asyncio.Event()
+
+    async def read(channel: str) -> None:
+        if channel == relay.store.jobs["slow"].channel:
+            await never.wait()
+
+    relay.discord.reading = read
+    await relay.clock.advance(DEADLINES.first_message)
+    expiring = asyncio.create_task(relay.expirer.expire())
+    await settle()
+
+    assert (Status.FAILED, Status.CREATED) == (relay.job().status, relay.store.jobs["slow"].status)
+    never.set()
+    assert 2 == await expiring
 
 
 async def test_nothing_overdue_asks_nothing(relay: FakeRelay) -> None:

@@ -59,6 +59,19 @@ async def test_reading_twice_is_harmless(relay: FakeRelay) -> None:
     assert before is relay.job()
 
 
+async def test_messages_of_completed_jobs_are_not_looked_at_again(relay: FakeRelay) -> None:
+    """What the channel's completed jobs have said costs nothing when it is read once more; what others said does."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.messages = {m.id: m for m in (a_message(), a_result())}
+    await relay.history.catch_up([relay.job()])
+    relay.store.jobs["b"] = open_job = a_running_job("b", prompt="another", press=a_press(nonce="n"))
+    before = relay.store.calls["sightings"]
+    await relay.history.catch_up([open_job])
+
+    assert Status.COMPLETED is relay.job().status
+    assert before == relay.store.calls["sightings"]
+
+
 @pytest.mark.parametrize(
     "trouble",
     [

@@ -107,6 +107,10 @@ class JobStore(Protocol):
         """Return what a message could be about. Ghosts are those sent after `ghosts_since`; None: nobody asks."""
         ...
 
+    async def closed_messages(self, message_ids: Sequence[str]) -> frozenset[str]:
+        """Return those that belong to a completed or moderated job: whatever they show is no news."""
+        ...
+
     async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
         """Return the job of the request for which the caller has used this key, at `since` or later."""
         ...

@@ -9,6 +9,8 @@ from pikarelay.store.statements.insert import NO_OFFSET, Insert
 
 #: How many message ids one look-up takes; a message of the bot names four others at most.
 OWNERS_AT_ONCE = 8
+#: A page of a channel's history has a hundred.
+MESSAGES_AT_ONCE = 50
 
 #: How many files one look-up takes.
 UPLOADS_AT_ONCE = 64
@@ -65,6 +67,14 @@ ghosts = (
 # A fixed number of places, the rest filled up: the text stays the same for any number of ids.
 owners = sa.select(s.message_owners.c.message_id, s.message_owners.c.job_id).where(
     s.message_owners.c.message_id.in_([p(f"id_{n}", type_=sa.Text) for n in range(OWNERS_AT_ONCE)])
+)
+closed_messages = (
+    sa.select(s.message_owners.c.message_id)
+    .join_from(s.message_owners, s.jobs, s.message_owners.c.job_id == s.jobs.c.job_id)
+    .where(
+        s.message_owners.c.message_id.in_([p(f"id_{n}", type_=sa.Text) for n in range(MESSAGES_AT_ONCE)]),
+        s.one_of(s.jobs.c.status, [Status.COMPLETED.value, Status.MODERATED.value]),
+    )
 )
 
 # Jobs, written.

@@ -17,7 +17,7 @@ from pikarelay.store import rows
 from pikarelay.store.rows import Params, Row
 from pikarelay.store.rules import AlreadyThere, check_identity
 from pikarelay.store.schema import jobs as jobs_table
-from pikarelay.store.statements.jobs import OWNERS_AT_ONCE, UPLOADS_AT_ONCE
+from pikarelay.store.statements.jobs import MESSAGES_AT_ONCE, OWNERS_AT_ONCE, UPLOADS_AT_ONCE
 from pikarelay.store.transactions.callbacks import insert_callback
 from pikarelay.store.transactions.form import Transaction
 from pikarelay.store.vault import Vault
@@ -76,6 +76,16 @@ def sightings(
         owners=owners,
         ghosts=tuple(rows.job_from(row, vault) for row in ghosts),
     )
+
+
+def closed_messages(message_ids: Sequence[str]) -> Transaction[frozenset[str]]:
+    closed: set[str] = set()
+    for start in range(0, len(message_ids), MESSAGES_AT_ONCE):
+        some = message_ids[start : start + MESSAGES_AT_ONCE]
+        places = [*some, *[some[0]] * (MESSAGES_AT_ONCE - len(some))]
+        found = yield "closed_messages", {f"id_{n}": message_id for n, message_id in enumerate(places)}
+        closed.update(message_id for (message_id,) in found)
+    return frozenset(closed)
 
 
 def admit(

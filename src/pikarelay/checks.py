@@ -11,11 +11,18 @@ from collections.abc import AsyncIterator
 import aiohttp
 import msgspec
 
-from pikarelay.bootstrap import discord_session, open_store
+from pikarelay.bootstrap import discord_session
+from pikarelay.bootstrap.stores import database_url, open_store
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.job import Account
-from pikarelay.settings import Settings
-from pikarelay.store.migrations import SchemaOutdated, schema_state, sqlite_url
+from pikarelay.settings import Settings, SettingsError
+from pikarelay.store.migrations import (
+    DatabaseUnreachable,
+    SchemaOutdated,
+    place_of,
+    schema_state,
+    sqlite_path,
+)
 from pikarelay.store.vault import KeyUnusable, Unsealable, WrongKey
 
 _PATIENCE = aiohttp.ClientTimeout(total=10)
@@ -56,17 +63,10 @@ async def _discord(settings: Settings, session: aiohttp.ClientSession) -> Findin
 
 
 async def _store(settings: Settings, session: aiohttp.ClientSession) -> AsyncIterator[Finding]:
-    path = settings.store.database_path
-    if not path.exists():
-        yield Finding(
-            False, f"There is no database at {path}.", "`pikarelay serve` or `pikarelay migrate` makes it."
-        )
+    schema = await _schema(settings)
+    yield schema
+    if not schema.is_good:
         return
-    state = schema_state(sqlite_url(path))
-    if not state.is_current:
-        yield Finding(False, str(SchemaOutdated(state)), "Stop the server, then run `pikarelay migrate`.")
-        return
-    yield Finding(True, f"The database {path} has the schema that this version needs.")
     try:
         async with open_store(settings) as store:
             tokens = [token for token in await store.api_tokens() if token.revoked is None]
@@ -78,7 +78,7 @@ async def _store(settings: Settings, session: aiohttp.ClientSession) -> AsyncIte
         yield Finding(False, f"A stored token cannot be read: {error}.", "Set that account up again.")
         return
     except Unavailable:
-        yield Finding(False, f"The database {path} cannot be opened.", "Check its owner, mode and disk.")
+        yield Finding(False, "The database cannot be opened.", "Check its owner, mode and disk.")
         return
     yield Finding(True, "The root key opens the database.")
     yield _tokens(len(tokens))
@@ -86,6 +86,26 @@ async def _store(settings: Settings, session: aiohttp.ClientSession) -> AsyncIte
         yield Finding(True, "No account is set up: requests have to bring discord and channel themselves.")
     for finding in await asyncio.gather(*(_account(settings, session, account) for account in accounts)):
         yield finding
+
+
+async def _schema(settings: Settings) -> Finding:
+    try:
+        url = database_url(settings)
+        place, path = place_of(url), sqlite_path(url)
+        if path is not None and not path.exists():
+            return Finding(
+                False,
+                f"There is no database at {place}.",
+                "`pikarelay serve` or `pikarelay migrate` makes it.",
+            )
+        state = await asyncio.to_thread(schema_state, url)
+    except SettingsError as error:
+        return Finding(False, f"The database is not known: {error}.", "Mend store.database_file.")
+    except DatabaseUnreachable as error:
+        return Finding(False, str(error), "Start it, and check that this machine reaches it.")
+    if not state.is_current:
+        return Finding(False, str(SchemaOutdated(state)), "Stop the server, then run `pikarelay migrate`.")
+    return Finding(True, f"The database {place} has the schema that this version needs.")
 
 
 def _tokens(count: int) -> Finding:

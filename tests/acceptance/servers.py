@@ -103,6 +103,8 @@ class Relay:
     log: Path
     #: Of its process.
     pid: int
+    #: The environment variables that it was started with.
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def stored_jobs(self) -> int:
         """Count the jobs on the disk, without asking the server."""
@@ -155,7 +157,7 @@ class Relay:
             capture_output=True,
             text=True,
             timeout=PATIENCE,
-            env=_clean_environment(),
+            env={**_clean_environment(), **self.environment},
             check=False,
         )
 
@@ -195,7 +197,7 @@ def relay(folder: Path, local: Local, *arguments: str, **settings: str) -> Itera
         token_file = folder / "api-token"
         if "api_token" in ready:
             token_file.write_text(ready["api_token"])
-        yield Relay(ready["url"], token_file.read_text(), data_folder, log, ready["pid"])
+        yield Relay(ready["url"], token_file.read_text(), data_folder, log, ready["pid"], environment)
 
 
 @dataclass

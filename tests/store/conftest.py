@@ -21,17 +21,19 @@ from pikarelay.services.ports import (
     Store,
 )
 from pikarelay.store.migrations import migrate, sqlite_url
+from pikarelay.store.postgres import PostgresStore
 from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.vault import load_root_key
 from tests.fakes.store import FakeStore
+from tests.postgres import PostgresServer
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.canary.0123456789abcdefghijABCDEFGHIJ0123456"
 
-#: For the type checker: both are what the services ask for.
-PORTS: tuple[type[Store], ...] = (FakeStore, SqliteStore)
-AnyStore = FakeStore | SqliteStore
+#: For the type checker: all are what the services ask for.
+PORTS: tuple[type[Store], ...] = (FakeStore, SqliteStore, PostgresStore)
+AnyStore = FakeStore | SqliteStore | PostgresStore
 #: Opens the same store, again after it was closed: what was written before is there.
 Opener = Callable[[], AbstractAsyncContextManager[AnyStore]]
 
@@ -56,8 +58,17 @@ def _sqlite(folder: Path) -> Opener:
 STORES: dict[str, Callable[[Path], Opener]] = {"fake": _fake, "sqlite": _sqlite}
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture
+def postgres_opener(postgres: PostgresServer, tmp_path: Path) -> Opener:
+    url, root_key = postgres.new_database(), load_root_key(tmp_path)
+    return lambda: PostgresStore.open(url, root_key=root_key)
+
+
+@pytest.fixture(params=[*STORES, "postgres"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    if request.param == "postgres":
+        opener: Opener = request.getfixturevalue("postgres_opener")
+        return opener
     return STORES[request.param](tmp_path)
 
 

@@ -2,16 +2,22 @@
 
 import sqlite3
 import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from pikarelay.store.migrations import (
@@ -23,6 +29,9 @@ from pikarelay.store.migrations import (
     sqlite_url,
 )
 from pikarelay.store.schema import metadata
+from tests.postgres import PostgresServer, apart
+
+T = TypeVar("T")
 
 
 def objects_of(path: Path) -> dict[str, str]:
@@ -108,3 +117,70 @@ def test_database_is_its_owners_alone(tmp_path: Path) -> None:
     migrate(sqlite_url(tmp_path / "a.db"))
 
     assert stat.S_IMODE((tmp_path / "a.db").stat().st_mode) == 0o600
+
+
+class TestPostgres:
+    """The same scripts on the other engine."""
+
+    def test_from_nothing(self, postgres: PostgresServer) -> None:
+        """A migrated database differs in nothing from one that is made of the tables' definitions."""
+        migrated, created = (postgres.new_database(is_migrated=False) for _ in range(2))
+        migrate(migrated)
+        apart(on(created, metadata.create_all))
+
+        assert apart(on(migrated, what_is_there)) == apart(on(created, what_is_there))
+        assert apart(on(migrated, differences)) == []
+
+    def test_processes_that_start_together(self, postgres: PostgresServer) -> None:
+        """Several that migrate one new database at once all succeed."""
+        url = postgres.new_database(is_migrated=False)
+        assert schema_state(url).current is None
+        code = "import sys; from pikarelay.store.migrations import migrate; migrate(sys.argv[1])"
+        # Processes, for Alembic has one context in each.
+        started = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(4)]
+
+        assert [0] * 4 == [process.wait(50) for process in started]
+
+        assert schema_state(url).is_current
+
+    def test_newer_database_is_left_alone(self, postgres: PostgresServer) -> None:
+        """A database of a newer version is refused, by name."""
+        url = postgres.new_database()
+        apart(
+            on(url, lambda c: c.execute(sa.text("UPDATE alembic_version SET version_num = '9999'")).rowcount)
+        )
+
+        with pytest.raises(SchemaOutdated, match="9999"):
+            migrate(url)
+
+
+async def on(url: str, work: Callable[[sa.Connection], T]) -> T:
+    engine = create_async_engine(
+        "postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: asyncpg.connect(url)
+    )
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+def what_is_there(connection: sa.Connection) -> list[tuple[str, str]]:
+    """Return all columns and indexes as the server defines them, but for Alembic's own table."""
+    columns = connection.execute(
+        sa.text(
+            "SELECT table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable, column_default)"
+            " FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
+        )
+    )
+    indexes = connection.execute(
+        sa.text(
+            "SELECT indexname, indexdef FROM pg_indexes"
+            " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        )
+    )
+    return sorted((name, text) for found in (columns, indexes) for name, text in found)
+
+
+def differences(connection: sa.Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))

@@ -251,7 +251,7 @@ class TestWork:
             (lambda s: s.add_caller(a_caller()), 1),
             (lambda s: s.claim_callbacks(NOW + LEASE, LEASE, 10, 10), 4),
             (lambda s: s.finish_callback(an_attempt(a_final_job(2), 0), ends(delivered=True)), 7),
-            (lambda s: s.prune(NOW + LEASE), 3),
+            (lambda s: s.prune(NOW + LEASE), 4),
         ],
     )
     async def test_statements_per_verb(
@@ -276,7 +276,7 @@ class TestWork:
             "data_keys",
             "ping",
             "targets",
-            "prune_targets",
+            "idle_targets",
         }
         small |= {"orphans", "prune_orphans", "gateway_sessions", "forget_gateway_sessions"}
         with closing(sqlite3.connect(_path_of(sqlite_store))) as connection:

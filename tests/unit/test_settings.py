@@ -11,6 +11,7 @@ import pytest
 
 from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.settings import DECLARED, Declared, Settings, SettingsError
+from pikarelay.settings.values import DatabaseAddress
 
 DEFAULT_FILE = files("pikarelay").joinpath("config.default.toml").read_text()
 
@@ -100,6 +101,25 @@ def test_relative_database_url() -> None:
     assert Settings.load({"PIKARELAY_DATABASE": "sqlite:///p.db"}).store.database_path == Path("p.db")
 
 
+def test_address_is_shown_without_its_password() -> None:
+    """A PostgreSQL database is given by its address, which is shown, and its password, which is not."""
+    address = "postgresql://me:s3cret-w%40rd@db.example.com:5433/pika?sslmode=require"
+    settings = Settings.load({"PIKARELAY_DATABASE": address})
+
+    assert isinstance(settings.store.database, DatabaseAddress)
+    assert address == settings.store.database.reveal()
+    assert "postgresql://me:…secured…@db.example.com:5433/pika?sslmode=require" == str(
+        settings.store.database
+    )
+    assert "s3cret" not in repr(settings)
+
+
+def test_address_in_two_places() -> None:
+    """The database's address in a setting and in a file is a contradiction."""
+    with pytest.raises(SettingsError, match=r"store\.database and store\.database_file are both set"):
+        Settings.load({"PIKARELAY_DATABASE": "postgresql://x/y", "PIKARELAY_DATABASE_FILE": "/run/x"})
+
+
 def test_root_key_is_not_printed() -> None:
     """Settings can be shown without giving the key away."""
     key = "0123456789abcdef" * 4
@@ -108,7 +128,10 @@ def test_root_key_is_not_printed() -> None:
     assert settings.store.root_key is not None
     assert key == settings.store.root_key.reveal()
     assert key not in repr(settings)
-    assert [declared.name for declared in DECLARED if declared.is_secret] == ["store.root_key"]
+    assert [declared.name for declared in DECLARED if declared.is_secret] == [
+        "store.database",
+        "store.root_key",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -148,8 +171,16 @@ def test_file_that_is_no_toml_is_refused() -> None:
         ("HTTP_PORT", "65536", "must be a port, from 0 (any free one) to 65535"),
         ("HTTP_PORT", "-1", "must be a port, from 0 (any free one) to 65535"),
         ("HTTP_HOST", "a\nb", "must be a text on one line"),
-        ("DATABASE", "postgresql://db/pika", "must be a file's path, alone or after sqlite:///"),
-        ("DATABASE", "sqlite:p.db", "must be a file's path, alone or after sqlite:///"),
+        (
+            "DATABASE",
+            "mysql://db/pika",
+            "must be a file's path, alone or after sqlite:///, or begin with postgresql://",
+        ),
+        (
+            "DATABASE",
+            "sqlite:p.db",
+            "must be a file's path, alone or after sqlite:///, or begin with postgresql://",
+        ),
         ("KEEP_JOBS_DAYS", "0", "must be a number from 1 to 36500"),
         ("DISCORD_API_URL", "discord.com", "must be a URL that begins with https:// or http://"),
         ("DISCORD_GATEWAY_URL", "https://a/", "must be a URL that begins with wss:// or ws://"),

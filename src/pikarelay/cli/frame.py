@@ -19,7 +19,7 @@ from pikarelay.bootstrap import Offices, open_offices
 from pikarelay.errors import ApiError
 from pikarelay.services.keep_orphans import NotAssignable
 from pikarelay.settings import Settings, SettingsError
-from pikarelay.store.migrations import SchemaOutdated
+from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated
 from pikarelay.store.vault import KeyUnusable, WrongKey
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def reporting(work: Callable[[], T]) -> T:
         fail("\n".join(error.problems), status=2)
     except ApiError as error:
         fail(error.message)
-    except (Refusal, NotAssignable, KeyUnusable, WrongKey, SchemaOutdated) as error:
+    except (Refusal, NotAssignable, KeyUnusable, WrongKey, SchemaOutdated, DatabaseUnreachable) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from pikarelay.bootstrap import migrate_store
+from pikarelay.bootstrap.stores import migrate_store
 from pikarelay.checks import examine
 from pikarelay.cli.frame import (
     Where,

@@ -4,10 +4,12 @@ The `Store` port on any SQL engine: each method hands one transaction to a runne
 A runner is the part that knows an engine. There is one per engine, and nothing else differs.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
+from pikarelay.errors import Unavailable
 from pikarelay.jobs.breaker import Health
 from pikarelay.jobs.callbacks import (
     CallbackAttempt,
@@ -33,22 +35,41 @@ from pikarelay.store import transactions
 from pikarelay.store.transactions import Transaction
 from pikarelay.store.vault import Vault
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+#: Seconds between the looks for a job whose admission nobody confirmed.
+_LOOK_AFTER = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 #: Jobs deleted in one transaction of a clean-up: some ten milliseconds of work.
 PRUNED_AT_ONCE = 500
 
 
 class Runner(Protocol):
-    """Runs transactions on one engine. Raises `Unavailable` when the engine cannot do its work now."""
+    """
+    Runs transactions on one engine. Raises `Unavailable` when the engine cannot do its work now.
 
-    async def write(self, transaction: Transaction[T]) -> T:
+    It is given what makes a transaction and its arguments, for it may have to begin one anew: nothing that a transaction
+    calls may have an effect of its own.
+    """
+
+    async def write(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it alone or as if alone, and return once it is on the disk."""
         ...
 
-    async def read(self, transaction: Transaction[T], *, snapshot: bool = False) -> T:
-        """Run it on what is committed; with `snapshot`, all its statements on the same state of it."""
+    async def read(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it on what is committed, each of its statements on what is committed by then."""
         ...
+
+    async def snapshot(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, with all of its statements on one state."""
+        ...
+
+
+class OutcomeUnknown(Unavailable):
+    """Service Unavailable"""
+
+    # The connection broke while the engine was told to commit. It did, or it did not.
 
 
 class SqlStore:
@@ -59,43 +80,43 @@ class SqlStore:
         self._vault = vault
 
     async def caller_by_token(self, digest: bytes) -> Caller | None:
-        return await self._runner.read(transactions.callers.caller_by_token(digest))
+        return await self._runner.read(transactions.callers.caller_by_token, digest)
 
     async def add_caller(self, caller: Caller) -> None:
-        await self._runner.write(transactions.callers.add_caller(caller))
+        await self._runner.write(transactions.callers.add_caller, caller)
 
     async def put_caller(self, caller: Caller) -> None:
-        await self._runner.write(transactions.callers.put_caller(caller))
+        await self._runner.write(transactions.callers.put_caller, caller)
 
     async def callers(self) -> tuple[Caller, ...]:
-        return await self._runner.read(transactions.callers.callers())
+        return await self._runner.read(transactions.callers.callers)
 
     async def add_api_token(self, token: ApiToken, digest: bytes) -> None:
-        await self._runner.write(transactions.callers.add_api_token(token, digest))
+        await self._runner.write(transactions.callers.add_api_token, token, digest)
 
     async def api_tokens(self) -> tuple[ApiToken, ...]:
-        return await self._runner.read(transactions.callers.api_tokens())
+        return await self._runner.read(transactions.callers.api_tokens)
 
     async def revoke_api_token(self, token_id: str, now: datetime) -> bool:
-        return await self._runner.write(transactions.callers.revoke_api_token(token_id, now))
+        return await self._runner.write(transactions.callers.revoke_api_token, token_id, now)
 
     async def put_account(self, account: Account) -> None:
-        await self._runner.write(transactions.callers.put_account(account, self._vault))
+        await self._runner.write(transactions.callers.put_account, account, self._vault)
 
     async def account(self, caller_id: str, channel: str) -> Account | None:
-        return await self._runner.read(transactions.callers.account(caller_id, channel, self._vault))
+        return await self._runner.read(transactions.callers.account, caller_id, channel, self._vault)
 
     async def accounts(self, caller_id: str | None = None) -> tuple[Account, ...]:
-        return await self._runner.read(transactions.callers.accounts(caller_id, self._vault))
+        return await self._runner.read(transactions.callers.accounts, caller_id, self._vault)
 
     async def delete_account(self, caller_id: str, channel: str) -> bool:
-        return await self._runner.write(transactions.callers.delete_account(caller_id, channel))
+        return await self._runner.write(transactions.callers.delete_account, caller_id, channel)
 
     async def job(self, job_id: str) -> Job | None:
-        return await self._runner.read(transactions.jobs.job(job_id, self._vault))
+        return await self._runner.read(transactions.jobs.job, job_id, self._vault)
 
     async def executing(self, caller_id: str) -> tuple[str, ...]:
-        return await self._runner.read(transactions.jobs.executing(caller_id))
+        return await self._runner.read(transactions.jobs.executing, caller_id)
 
     async def admit(
         self,
@@ -104,117 +125,140 @@ class SqlStore:
         decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
         key: RequestKey | None = None,
     ) -> Job:
-        return await self._runner.write(
-            transactions.jobs.admit(caller_id, channels, decide, key, self._vault)
-        )
+        decided: list[Job] = []
+
+        def remember(executing: Mapping[str, tuple[str, ...]]) -> Job:
+            decided.append(decide(executing))
+            return decided[-1]
+
+        try:
+            return await self._runner.write(
+                transactions.jobs.admit, caller_id, channels, remember, key, self._vault
+            )
+        except OutcomeUnknown:
+            return await self._look_for(decided[-1].job_id)
+
+    async def _look_for(self, job_id: str) -> Job:
+        """Return the job that may have been admitted. Nobody may be told that there is none, and be pressed for."""
+        for pause in _LOOK_AFTER:
+            await asyncio.sleep(pause)
+            try:
+                job = await self.job(job_id)
+            except Unavailable:
+                continue
+            if job is None:
+                break
+            return job
+        raise Unavailable
 
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
-        return await self._runner.write(transactions.jobs.change(job_id, decide, self._vault))
+        return await self._runner.write(transactions.jobs.change, job_id, decide, self._vault)
 
     async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
-        await self._runner.write(transactions.jobs.withdraw(job_id, was_sent=was_sent))
+        await self._runner.write(transactions.jobs.withdraw, job_id, was_sent=was_sent)
 
     async def sightings(
         self, channel: str, message_ids: Sequence[str], *, ghosts_since: datetime | None = None
     ) -> Sightings:
-        reading = transactions.jobs.sightings(channel, message_ids, ghosts_since, self._vault)
-        return await self._runner.read(reading, snapshot=True)
+        return await self._runner.snapshot(
+            transactions.jobs.sightings, channel, message_ids, ghosts_since, self._vault
+        )
 
     async def closed_messages(self, message_ids: Sequence[str]) -> frozenset[str]:
         return await self._runner.read(transactions.jobs.closed_messages(message_ids))
 
     async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
-        return await self._runner.read(transactions.jobs.job_by_key(caller_id, key, since, self._vault))
+        return await self._runner.read(transactions.jobs.job_by_key, caller_id, key, since, self._vault)
 
     async def job_by_nonce(self, nonce: str) -> Job | None:
-        return await self._runner.read(transactions.jobs.job_by_nonce(nonce, self._vault))
+        return await self._runner.read(transactions.jobs.job_by_nonce, nonce, self._vault)
 
     async def keep_orphan(self, orphan: Orphan) -> None:
-        await self._runner.write(transactions.orphans.keep_orphan(orphan))
+        await self._runner.write(transactions.orphans.keep_orphan, orphan)
 
     async def orphan(self, message_id: str) -> Orphan | None:
-        return await self._runner.read(transactions.orphans.orphan(message_id))
+        return await self._runner.read(transactions.orphans.orphan, message_id)
 
     async def orphans(self, channel: str | None = None) -> tuple[Orphan, ...]:
-        return await self._runner.read(transactions.orphans.orphans(channel))
+        return await self._runner.read(transactions.orphans.orphans, channel)
 
     async def keep_sessions(self, sessions: Mapping[bytes, KeptSession]) -> None:
-        await self._runner.write(transactions.sessions.keep_sessions(sessions, self._vault))
+        await self._runner.write(transactions.sessions.keep_sessions, sessions, self._vault)
 
     async def kept_sessions(self) -> dict[bytes, KeptSession]:
-        return await self._runner.read(transactions.sessions.kept_sessions(self._vault))
+        return await self._runner.read(transactions.sessions.kept_sessions, self._vault)
 
     async def unfinished(self) -> tuple[Job, ...]:
-        return await self._runner.read(transactions.jobs.unfinished(self._vault))
+        return await self._runner.read(transactions.jobs.unfinished, self._vault)
 
     async def newest_jobs(self, limit: int) -> tuple[Job, ...]:
-        return await self._runner.read(transactions.jobs.newest_jobs(limit, self._vault))
+        return await self._runner.read(transactions.jobs.newest_jobs, limit, self._vault)
 
     async def claim_callbacks(
         self, now: datetime, lease: timedelta, fresh: int, failing: int
     ) -> tuple[Callback, ...]:
-        return await self._runner.write(transactions.callbacks.claim_callbacks(now, lease, fresh, failing))
+        return await self._runner.write(transactions.callbacks.claim_callbacks, now, lease, fresh, failing)
 
     async def renew_claim(self, callback_id: str, attempt: int, until: datetime) -> bool:
-        return await self._runner.write(transactions.callbacks.renew_claim(callback_id, attempt, until))
+        return await self._runner.write(transactions.callbacks.renew_claim, callback_id, attempt, until)
 
     async def finish_callback(
         self, attempt: CallbackAttempt, decide: DecideOutcome
     ) -> CallbackOutcome | None:
-        return await self._runner.write(transactions.callbacks.finish_callback(attempt, decide))
+        return await self._runner.write(transactions.callbacks.finish_callback, attempt, decide)
 
     async def next_callback(self) -> datetime | None:
-        return await self._runner.read(transactions.callbacks.next_callback(), snapshot=True)
+        return await self._runner.snapshot(transactions.callbacks.next_callback)
 
     async def callback(self, job_id: str) -> CallbackRecord | None:
-        return await self._runner.read(transactions.callbacks.callback(job_id))
+        return await self._runner.read(transactions.callbacks.callback, job_id)
 
     async def undelivered(self, which: CallbackFilter, limit: int) -> tuple[CallbackRecord, ...]:
-        return await self._runner.read(transactions.callbacks.undelivered(which, limit))
+        return await self._runner.read(transactions.callbacks.undelivered, which, limit)
 
     async def replay_callback(self, job_id: str, now: datetime) -> bool:
-        return await self._runner.write(transactions.callbacks.replay_callback(job_id, now))
+        return await self._runner.write(transactions.callbacks.replay_callback, job_id, now)
 
     async def replay_dead(self, which: CallbackFilter, now: datetime, limit: int) -> tuple[str, ...]:
-        return await self._runner.write(transactions.callbacks.replay_dead(which, now, limit))
+        return await self._runner.write(transactions.callbacks.replay_dead, which, now, limit)
 
     async def targets(self, limit: int, target: str | None = None) -> tuple[Target, ...]:
-        return await self._runner.read(transactions.callbacks.targets(limit, target))
+        return await self._runner.read(transactions.callbacks.targets, limit, target)
 
     async def put_health(self, target: str, health: Health) -> bool:
-        return await self._runner.write(transactions.callbacks.put_health(target, health))
+        return await self._runner.write(transactions.callbacks.put_health, target, health)
 
     async def rotate_callback_secret(self, secret: CallbackSecret, old_until: datetime) -> None:
         await self._runner.write(
-            transactions.callbacks.rotate_callback_secret(secret, old_until, self._vault)
+            transactions.callbacks.rotate_callback_secret, secret, old_until, self._vault
         )
 
     async def remove_callback_secrets(self, caller_id: str) -> int:
-        return await self._runner.write(transactions.callbacks.remove_callback_secrets(caller_id))
+        return await self._runner.write(transactions.callbacks.remove_callback_secrets, caller_id)
 
     async def callback_secrets(self, caller_id: str, now: datetime) -> tuple[CallbackSecret, ...]:
-        return await self._runner.read(transactions.callbacks.callback_secrets(caller_id, now, self._vault))
+        return await self._runner.read(transactions.callbacks.callback_secrets, caller_id, now, self._vault)
 
     async def attempts(self, job_id: str) -> tuple[CallbackAttempt, ...]:
-        return await self._runner.read(transactions.callbacks.attempts(job_id))
+        return await self._runner.read(transactions.callbacks.attempts, job_id)
 
     async def prune(self, before: datetime) -> int:
         """Delete in portions, each a transaction of its own, so that nobody waits for all of it."""
-        await self._runner.write(transactions.orphans.prune_orphans(before))
+        await self._runner.write(transactions.orphans.prune_orphans, before)
         total = 0
         while True:
-            pruned = await self._runner.write(transactions.jobs.prune(before, PRUNED_AT_ONCE))
+            pruned = await self._runner.write(transactions.jobs.prune, before, PRUNED_AT_ONCE)
             total += pruned
             if pruned < PRUNED_AT_ONCE:
-                await self._runner.write(transactions.callbacks.prune_targets())
+                await self._runner.write(transactions.callbacks.prune_targets)
                 return total
 
     async def prune_keys(self, before: datetime) -> int:
-        return await self._runner.write(transactions.jobs.prune_keys(before))
+        return await self._runner.write(transactions.jobs.prune_keys, before)
 
     async def known_uploads(self, keys: Sequence[str]) -> frozenset[str]:
-        return await self._runner.read(transactions.jobs.known_uploads(keys))
+        return await self._runner.read(transactions.jobs.known_uploads, keys)
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless the engine can take a write transaction and answer in it."""
-        await self._runner.write(transactions.vault.ping())
+        await self._runner.write(transactions.vault.ping)

@@ -16,11 +16,11 @@ Several processes on one machine may share the file. A network file system may n
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 import structlog
 
@@ -33,6 +33,7 @@ from pikarelay.store.sql import SqlStore
 from pikarelay.store.transactions import Transaction
 from pikarelay.store.vault import RootKey, Vault, new_data_key
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Trace = Callable[[str], None]
 
@@ -74,7 +75,7 @@ class SqliteStore(SqlStore):
         check_schema(sqlite_url(path))
         runner = SqliteRunner(path, trace=trace)
         try:
-            keys = await runner.write(transactions.vault.data_keys(new_data_key(root_key, 1)))
+            keys = await runner.write(transactions.vault.data_keys, new_data_key(root_key, 1))
             yield cls(runner, Vault.unlock(root_key, keys))
         finally:
             await runner.close()
@@ -98,7 +99,7 @@ class SqliteRunner:
         self._thread = threading.Thread(target=self._write_groups, name="sqlite-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, transaction: Transaction[T]) -> T:
+    async def write(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """
         Queue it for the writer, and return once its group is committed.
 
@@ -107,21 +108,29 @@ class SqliteRunner:
         if self._is_closed:
             raise Unavailable
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Queued(transaction, future))
+        self._queue.put(_Queued(make(*args, **kwargs), future))
         return await future
 
-    async def read(self, transaction: Transaction[T], *, snapshot: bool = False) -> T:
+    async def read(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it here and now."""
+        with self._reading() as reader:
+            return _drive(reader, self._statements, make(*args, **kwargs))
+
+    async def snapshot(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it here and now, on one state."""
+        with self._reading() as reader:
+            reader.execute("BEGIN")
+            try:
+                return _drive(reader, self._statements, make(*args, **kwargs))
+            finally:
+                _roll_back(reader)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         if self._is_closed:
             raise Unavailable
         try:
-            if not snapshot:
-                return _drive(self._reader, self._statements, transaction)
-            self._reader.execute("BEGIN")
-            try:
-                return _drive(self._reader, self._statements, transaction)
-            finally:
-                _roll_back(self._reader)
+            yield self._reader
         except sqlite3.Error as error:
             if _is_outage(error):
                 raise Unavailable from error

@@ -8,17 +8,24 @@ Alembic is imported only to migrate. A server that finds its schema current does
 its start-up time.
 """
 
+import asyncio
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from pikarelay.errors import Unavailable
 
+T = TypeVar("T")
+
 if TYPE_CHECKING:
     from alembic.config import Config
+
+_CONNECT_SECONDS = 5.0
 
 #: The last of the scripts in `versions`.
 NEEDED = "0001"
@@ -46,6 +53,26 @@ class SchemaOutdated(Exception):
         self.state = state
 
 
+class DatabaseUnreachable(Exception):
+    """There is no working with the database now. The message says where it should be, and what came of asking."""
+
+    def __init__(self, url: str, reason: BaseException) -> None:
+        super().__init__(
+            f"The database {place_of(url)} cannot be used: {str(reason) or type(reason).__name__}."
+        )
+
+
+def is_postgresql(url: str) -> bool:
+    """Say whether this is the address of a PostgreSQL database; else it is one of a SQLite file."""
+    return url.startswith(("postgresql://", "postgres://"))
+
+
+def place_of(url: str) -> str:
+    """Return where the database is as it may be shown: a file's path, or an address without its password."""
+    path = sqlite_path(url)
+    return str(path) if path is not None else sa.make_url(url)._replace(password=None).render_as_string()
+
+
 def sqlite_url(path: Path) -> str:
     """Return SQLAlchemy's address of a SQLite file."""
     return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
@@ -55,11 +82,12 @@ def migrate(url: str) -> None:
     """
     Build the schema, or bring it up to date. A no-op when it is.
 
-    A new SQLite file is made readable by its owner alone. Raises `SchemaOutdated` when the database is ahead of us.
+    A new SQLite file is made readable by its owner alone. Raises `SchemaOutdated` when the database is ahead of us, and
+    `DatabaseUnreachable`.
     """
     from alembic import command
 
-    path = _sqlite_path(url)
+    path = sqlite_path(url)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -67,29 +95,23 @@ def migrate(url: str) -> None:
     state = schema_state(url)
     if state.current is not None and state.current not in _known(config):
         raise SchemaOutdated(state)
-    engine = _engine(url, is_writing=True)
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    finally:
-        engine.dispose()
+
+    def upgrade(connection: sa.Connection) -> None:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    _connected(url, upgrade, is_writing=True)
 
 
 def schema_state(url: str) -> SchemaState:
     """Return how far the database is, and how far it should be. Never makes a database."""
-    path = _sqlite_path(url)
+    path = sqlite_path(url)
     if path is not None and not path.exists():
         return SchemaState(None, NEEDED)
-    engine = _engine(url)
     try:
-        with engine.connect() as connection:
-            current = _current(connection)
+        return SchemaState(_connected(url, _current), NEEDED)
     except sa.exc.DBAPIError as error:
         raise Unavailable from error
-    finally:
-        engine.dispose()
-    return SchemaState(current, NEEDED)
 
 
 def check_schema(url: str) -> None:
@@ -97,6 +119,37 @@ def check_schema(url: str) -> None:
     state = schema_state(url)
     if not state.is_current:
         raise SchemaOutdated(state)
+
+
+def _connected(url: str, work: Callable[[sa.Connection], T], *, is_writing: bool = False) -> T:
+    """Do `work` on a connection of its own, in one transaction."""
+    if is_postgresql(url):
+        # A loop of its own in a thread of its own, for there may be one running here.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(_on_postgresql(url, work))).result()
+    engine = _engine(url, is_writing=is_writing)
+    try:
+        with engine.begin() as connection:
+            return work(connection)
+    finally:
+        engine.dispose()
+
+
+async def _on_postgresql(url: str, work: Callable[[sa.Connection], T]) -> T:
+    import asyncpg
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+
+    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=connect)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnreachable(url, error) from error
+    finally:
+        await engine.dispose()
 
 
 def _current(connection: sa.Connection) -> str | None:
@@ -122,7 +175,8 @@ def _known(config: "Config") -> set[str]:
     return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
 
 
-def _sqlite_path(url: str) -> Path | None:
+def sqlite_path(url: str) -> Path | None:
+    """Return the file that is the database. None when it is none."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite" or parsed.database is None:
         return None

@@ -149,14 +149,12 @@ replay_callback = (
 next_fresh = sa.select(sa.func.min(s.callback_targets.c.due)).where(s.is_fresh)
 next_failing = sa.select(sa.func.min(s.callback_targets.c.due)).where(s.is_failing)
 # Nothing is remembered of a target whose last callback is pruned, unless the operator has switched it off.
-prune_targets = (
-    sa.delete(s.callback_targets)
-    .where(
-        s.callback_targets.c.is_held.is_(sa.false()),
-        ~sa.exists().where(s.callbacks.c.target == s.callback_targets.c.target),
-    )
-    .returning(s.callback_targets.c.target)
+_is_idle = sa.and_(
+    s.callback_targets.c.is_held.is_(sa.false()),
+    ~sa.exists().where(s.callbacks.c.target == s.callback_targets.c.target),
 )
+idle_targets = sa.select(s.callback_targets.c.target).where(_is_idle).with_for_update(skip_locked=True)
+prune_target = sa.delete(s.callback_targets).where(s.callback_targets.c.target == p("target"), _is_idle)
 insert_callback_secret = Insert(s.callback_secrets)
 end_callback_secrets = (
     sa.update(s.callback_secrets)

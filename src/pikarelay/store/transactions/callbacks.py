@@ -86,8 +86,11 @@ def finish_callback(attempt: CallbackAttempt, decide: DecideOutcome) -> Transact
     found = yield "target_of_callback", callback
     if not found:
         return None  # Pruned while the try ran.
-    target = rows.target_from((yield "target_to_change", {"target": found[0][0]})[0])
-    ((current, tries),) = yield "callback_to_finish", callback
+    locked = yield "target_to_change", {"target": found[0][0]}
+    standing = yield "callback_to_finish", callback
+    if not locked or not standing:
+        return None  # Pruned while we waited for the lock.
+    target, (current, tries) = rows.target_from(locked[0]), standing[0]
     if not (yield "insert_attempt", rows.attempt_params(attempt)) or current != attempt.attempt:
         return None  # Recorded before; or another try decides.
     outcome = decide(target.health)
@@ -171,7 +174,10 @@ def _replay(records: Sequence[CallbackRecord], now: datetime) -> Transaction[tup
     replayed: list[str] = []
     # In one order for everybody, so that two never wait for each other.
     for name in sorted({record.target for record in records}):
-        target = rows.target_from((yield "target_to_change", {"target": name})[0])
+        locked = yield "target_to_change", {"target": name}
+        if not locked:
+            continue  # Pruned while we waited for the lock.
+        target = rows.target_from(locked[0])
         if target.health.is_held:
             continue
         for record in records:
@@ -189,7 +195,11 @@ def next_callback() -> Transaction[datetime | None]:
 
 
 def prune_targets() -> Transaction[int]:
-    return len((yield "prune_targets", {}))
+    # Locked first, so that no callback comes to a target between the look for its callbacks and its end.
+    found = yield "idle_targets", {}
+    for (target,) in found:
+        yield "prune_target", {"target": target}
+    return len(found)
 
 
 def rotate_callback_secret(secret: CallbackSecret, old_until: datetime, vault: Vault) -> Transaction[None]:

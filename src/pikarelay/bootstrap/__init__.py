@@ -25,6 +25,7 @@ from pikarelay.api.operations import PikaOperations
 from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
 from pikarelay.api.server import HttpServer
+from pikarelay.bootstrap.stores import open_store, prepare_store
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.guard import GuardedResolver
 from pikarelay.callbacks.names import Lookup, NameServers
@@ -33,7 +34,6 @@ from pikarelay.contract.openapi import openapi_document
 from pikarelay.discord.client.accounts import DiscordAccounts
 from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.messages import Sighting
-from pikarelay.jobs.secret import Secret
 from pikarelay.outbound import DNS_SECONDS, open_callback_session, open_origin_session
 from pikarelay.services.answer_once import AnswerOnce
 from pikarelay.services.authenticate import Authenticator
@@ -58,9 +58,7 @@ from pikarelay.services.send_press import PressSender
 from pikarelay.services.submit_job import Submission
 from pikarelay.settings import CallbackSettings, DiscordSettings, HttpSettings, Settings
 from pikarelay.store.files import UploadFolder
-from pikarelay.store.migrations import migrate, schema_state, sqlite_url
-from pikarelay.store.sqlite import SqliteStore
-from pikarelay.store.vault import load_root_key
+from pikarelay.store.sql import SqlStore
 from pikarelay.system import SystemClock, SystemIds, raise_descriptor_limit
 from pikarelay.workers.callback_dispatcher import CallbackDispatcher
 from pikarelay.workers.gateway_listener import GatewayListener
@@ -81,7 +79,7 @@ USER_AGENT = f"pikarelay/{__version__} (+https://github.com/pikarelay/pikarelay)
 class Offices(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line works with, beside a server or without one."""
 
-    store: SqliteStore
+    store: SqlStore
     tokens: TokenOffice
     accounts: AccountOffice
     callers: CallerOffice
@@ -91,7 +89,7 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(
         cls,
-        store: SqliteStore,
+        store: SqlStore,
         clock: SystemClock,
         ids: SystemIds,
         guard: TargetGuard,
@@ -106,35 +104,6 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
             callers=CallerOffice(store),
             callbacks=CallbackOffice(store, guard, clock, ids, secrets.token_bytes, wake),
         )
-
-
-def prepare_store(settings: Settings) -> None:
-    """Make the data folder and, on the very first start, the schema. An old schema is left to `migrate_store`."""
-    settings.store.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    url = sqlite_url(settings.store.database_path)
-    if schema_state(url).current is None:
-        migrate(url)
-
-
-def migrate_store(settings: Settings) -> str:
-    """Bring the database to the current schema, and say in a sentence what that took."""
-    settings.store.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    url = sqlite_url(settings.store.database_path)
-    before = schema_state(url)
-    migrate(url)
-    if before.is_current:
-        return f"The schema is current ({before.needed}); nothing to do."
-    return f"The schema went from {before.current or 'nothing'} to {before.needed}."
-
-
-@asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[SqliteStore]:
-    """Open the configured store. Raises what `SqliteStore.open` and `load_root_key` raise."""
-    root_key = load_root_key(
-        settings.store.data_folder, file=settings.store.root_key_file, text=_revealed(settings.store.root_key)
-    )
-    async with SqliteStore.open(settings.store.database_path, root_key=root_key) as store:
-        yield store
 
 
 @asynccontextmanager
@@ -304,7 +273,3 @@ def _target_guard(settings: CallbackSettings, names: Lookup) -> GuardedResolver:
     """Return what says, before anything is sent, whether a target is closed."""
     policy = AddressPolicy(exceptions=settings.allow_networks, nat64=settings.nat64)
     return GuardedResolver(policy, names, timeout_seconds=DNS_SECONDS)
-
-
-def _revealed(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()

@@ -14,22 +14,35 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.secret import Secret
+from pikarelay.settings.values import (
+    DatabaseAddress,
+    Network,
+    Read,
+    a_choice,
+    a_database,
+    a_list,
+    a_nameserver,
+    a_network,
+    a_number,
+    a_path,
+    a_port,
+    a_secret,
+    a_snowflake,
+    a_switch,
+    a_text,
+    a_url,
+    a_whole,
+)
 
 PREFIX = "PIKARELAY_"
 #: Variables of ours that are no settings: where the file is, and what `pikarelay account set` reads.
 OTHER_VARIABLES = frozenset({"PIKARELAY_CONFIG", "PIKARELAY_DISCORD_TOKEN"})
-
-Network = IPv4Network | IPv6Network
-#: From TOML's types, or an environment variable's text, to a value. Raises ValueError or TypeError with the end of a
-#: sentence that begins with the setting's name.
-Read = Callable[[Any], Any]
 
 _DAY = 24 * 60 * 60
 
@@ -42,117 +55,6 @@ class SettingsError(Exception):
         self.problems = tuple(problems)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.isprintable():
-        raise ValueError("must be a text on one line")
-    return value
-
-
-def _url(*schemes: str) -> Read:
-    beginnings = " or ".join(f"{scheme}://" for scheme in schemes)
-
-    def read(value: Any) -> str:
-        parts = urlsplit(_text(value))
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"must be a URL that begins with {beginnings}")
-        return _text(value).rstrip("/")
-
-    return read
-
-
-def _snowflake(value: Any) -> str:
-    text = str(value)
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError("must be a Discord id, which has digits only")
-    return text
-
-
-def _port(value: Any) -> int:
-    if isinstance(value, bool) or not str(value).isdecimal() or not 0 <= int(value) <= 65535:
-        raise ValueError("must be a port, from 0 (any free one) to 65535")
-    return int(value)
-
-
-def _number(low: float, high: float) -> Read:
-    def read(value: Any) -> float:
-        try:
-            number = float("nan") if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = float("nan")
-        if not low <= number <= high:
-            raise ValueError(f"must be a number from {low:g} to {high:g}")
-        return number
-
-    return read
-
-
-def _whole(low: int, high: int) -> Read:
-    def read(value: Any) -> int:
-        if isinstance(value, bool) or not str(value).isdecimal() or not low <= int(value) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(value)
-
-    return read
-
-
-def _choice(*words: str) -> Read:
-    def read(value: Any) -> str:
-        if value not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return str(value)
-
-    return read
-
-
-def _switch(value: Any) -> bool:
-    return bool(_choice("true", "false")(str(value).lower()) == "true")
-
-
-def _path(value: Any) -> Path:
-    return Path(_text(value))
-
-
-def _database(value: Any) -> Path:
-    path = _text(value).removeprefix("sqlite:///")
-    if "://" in path or path.startswith("sqlite:") or not path:
-        raise ValueError("must be a file's path, alone or after sqlite:///")
-    return Path(path)
-
-
-def _secret(value: Any) -> Secret:
-    return Secret(_text(value))
-
-
-def _network(value: Any) -> Network:
-    try:
-        return ip_network(_text(value))
-    except ValueError:
-        raise ValueError(f"has {value!r}, which is no network like 10.1.0.0/16 or fd12::/64") from None
-
-
-def _nameserver(value: Any) -> str:
-    text = _text(value)
-    has_port = text.startswith("[") or text.count(":") == 1
-    host, _, port = text.rpartition(":") if has_port else (text, "", "53")
-    try:
-        ip_address(host.removeprefix("[").removesuffix("]"))
-        _port(port)
-    except ValueError:
-        raise ValueError(f"has {value!r}, which is no address like 192.0.2.1 or [2001:db8::1]:5353") from None
-    return text
-
-
-def _list(read_one: Read) -> Read:
-    def read(value: Any) -> tuple[Any, ...]:
-        items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, list | tuple):
-            raise TypeError("must be a list")
-        stripped = [item.strip() if isinstance(item, str) else item for item in items]
-        return tuple(read_one(item) for item in stripped if item != "")
-
-    return read
-
-
 def about(read: Read, description: str) -> dict[str, Any]:
     """Return what is known of a setting beside its default. A default of None stands for: not set."""
     return {"read": read, "description": description}
@@ -162,14 +64,14 @@ def about(read: Read, description: str) -> dict[str, Any]:
 class HttpSettings:
     """Where the API listens."""
 
-    host: str = field(default="127.0.0.1", metadata=about(_text, "The address the API listens on."))
+    host: str = field(default="127.0.0.1", metadata=about(a_text, "The address the API listens on."))
     port: int = field(
-        default=8080, metadata=about(_port, "The port the API listens on; 0 takes any free one.")
+        default=8080, metadata=about(a_port, "The port the API listens on; 0 takes any free one.")
     )
     max_connections: int = field(
         default=10_000,
         metadata=about(
-            _whole(1, 1_000_000), "How many connections may be open at once; the next ones get 503."
+            a_whole(1, 1_000_000), "How many connections may be open at once; the next ones get 503."
         ),
     )
 
@@ -180,39 +82,51 @@ class StoreSettings:
 
     data_folder: Path = field(
         default=Path("pikarelay-data"),
-        metadata=about(_path, "The folder for the database, uploaded files and the root key."),
+        metadata=about(a_path, "The folder for the database, uploaded files and the root key."),
     )
-    database: Path | None = field(
+    database: Path | DatabaseAddress | None = field(
         default=None,
         metadata=about(
-            _database, "The database's file, alone or as sqlite:///path; by default it is in the data folder."
+            a_database,
+            "The database: a SQLite file's path, by default in the data folder, or postgresql://user:password@host/name.",
         ),
+    )
+    database_file: Path | None = field(
+        default=None,
+        metadata=about(
+            a_path, "A file that holds the database's address, for that may have a password in it."
+        ),
+    )
+    database_connections: int = field(
+        default=10,
+        metadata=about(a_whole(2, 1000), "How many connections to PostgreSQL each node holds at most."),
     )
     root_key: Secret | None = field(
         default=None,
         metadata=about(
-            _secret, "The key that stored Discord tokens are encrypted with, as 64 hexadecimal digits."
+            a_secret, "The key that stored Discord tokens are encrypted with, as 64 hexadecimal digits."
         ),
     )
     root_key_file: Path | None = field(
         default=None,
-        metadata=about(_path, "A file that holds the root key; by default one is made in the data folder."),
+        metadata=about(a_path, "A file that holds the root key; by default one is made in the data folder."),
     )
     keep_jobs_days: float = field(
         default=31.0,
-        metadata=about(_number(1, 36500), "How many days after its last change a finished job is kept."),
+        metadata=about(a_number(1, 36500), "How many days after its last change a finished job is kept."),
     )
     uploads_quota_mib: float = field(
         default=1024.0,
         metadata=about(
-            _number(1, 1024 * 1024),
+            a_number(1, 1024 * 1024),
             "How much room all uploaded files may take, in MiB; beyond it uploads get 503.",
         ),
     )
 
     @property
     def database_path(self) -> Path:
-        return self.database or self.data_folder / "pikarelay.sqlite3"
+        """The SQLite file, where that is the database."""
+        return self.database if isinstance(self.database, Path) else self.data_folder / "pikarelay.sqlite3"
 
     @property
     def uploads_quota(self) -> int:
@@ -230,44 +144,46 @@ class DiscordSettings:
 
     api_url: str = field(
         default="https://discord.com/api/v9",
-        metadata=about(_url("https", "http"), "The base of Discord's HTTP API."),
+        metadata=about(a_url("https", "http"), "The base of Discord's HTTP API."),
     )
     gateway_url: str | None = field(
         default=None,
-        metadata=about(_url("wss", "ws"), "Discord's Gateway; by default Discord is asked where it is."),
+        metadata=about(a_url("wss", "ws"), "Discord's Gateway; by default Discord is asked where it is."),
     )
     application_id: str | None = field(
         default=None,
         metadata=about(
-            _snowflake, "The id of the bot's application; by default it is looked up by its name."
+            a_snowflake, "The id of the bot's application; by default it is looked up by its name."
         ),
     )
-    application_name: str = field(default="Pika", metadata=about(_text, "The name of the bot's application."))
+    application_name: str = field(
+        default="Pika", metadata=about(a_text, "The name of the bot's application.")
+    )
     press_interval_seconds: float = field(
         default=1.5,
-        metadata=about(_number(0, 3600), "The least time between two presses of one account, in seconds."),
+        metadata=about(a_number(0, 3600), "The least time between two presses of one account, in seconds."),
     )
     answer_wait_seconds: float = field(
         default=10.0,
-        metadata=about(_number(0, 300), "How long a request waits for the bot's first message, in seconds."),
+        metadata=about(a_number(0, 300), "How long a request waits for the bot's first message, in seconds."),
     )
     session_wait_seconds: float = field(
         default=120.0,
         metadata=about(
-            _number(0, _DAY),
+            a_number(0, _DAY),
             "How long a press waits for its account's connection to Discord when that is lost, in seconds.",
         ),
     )
     first_message_seconds: float = field(
         default=120.0,
         metadata=about(
-            _number(1, _DAY), "How long after its press a job may stay without any message, in seconds."
+            a_number(1, _DAY), "How long after its press a job may stay without any message, in seconds."
         ),
     )
     job_seconds: float = field(
         default=1800.0,
         metadata=about(
-            _number(1, 7 * _DAY), "How long after its press a job may stay unfinished, in seconds."
+            a_number(1, 7 * _DAY), "How long after its press a job may stay unfinished, in seconds."
         ),
     )
 
@@ -304,35 +220,35 @@ class CallbackSettings:
     allow_networks: tuple[Network, ...] = field(
         default=(),
         metadata=about(
-            _list(_network), "Private networks that callbacks may go to; all others are closed to them."
+            a_list(a_network), "Private networks that callbacks may go to; all others are closed to them."
         ),
     )
     nat64: bool = field(
-        default=False, metadata=about(_switch, "Whether this network reaches IPv4 by NAT64 only.")
+        default=False, metadata=about(a_switch, "Whether this network reaches IPv4 by NAT64 only.")
     )
     nameservers: tuple[str, ...] = field(
         default=(),
         metadata=about(
-            _list(_nameserver),
+            a_list(a_nameserver),
             "Name servers that know receivers' names; none stands for those of the system.",
         ),
     )
     schedule_seconds: tuple[float, ...] = field(
         default=tuple(step.total_seconds() for step in SCHEDULE),
         metadata=about(
-            _list(_number(0, 7 * _DAY)),
+            a_list(a_number(0, 7 * _DAY)),
             "The wait before each try in seconds, the first try included; one entry means one try.",
         ),
     )
     connect_seconds: float = field(
         default=5.0,
         metadata=about(
-            _number(0.1, 300), "How long a connection to a receiver may take to be made, in seconds."
+            a_number(0.1, 300), "How long a connection to a receiver may take to be made, in seconds."
         ),
     )
     total_seconds: float = field(
         default=60.0,
-        metadata=about(_number(1, 3600), "How long one try may take from beginning to end, in seconds."),
+        metadata=about(a_number(1, 3600), "How long one try may take from beginning to end, in seconds."),
     )
 
     @property
@@ -347,12 +263,12 @@ class LogSettings:
     level: str = field(
         default="info",
         metadata=about(
-            _choice("debug", "info", "warning", "error"), "The least serious lines that are logged."
+            a_choice("debug", "info", "warning", "error"), "The least serious lines that are logged."
         ),
     )
     format: str = field(
         default="text",
-        metadata=about(_choice("text", "json"), "Whether log lines are for people or for programs."),
+        metadata=about(a_choice("text", "json"), "Whether log lines are for people or for programs."),
     )
 
 
@@ -432,7 +348,7 @@ class Declared:
 
     @property
     def is_secret(self) -> bool:
-        return self.read is _secret
+        return self.read in {a_secret, a_database}
 
 
 DECLARED: tuple[Declared, ...] = tuple(
@@ -501,6 +417,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     store, discord, callbacks = settings.store, settings.discord, settings.callbacks
     if store.root_key is not None and store.root_key_file is not None:
         yield "store.root_key and store.root_key_file are both set: keep the one that holds the key"
+    if store.database is not None and store.database_file is not None:
+        yield "store.database and store.database_file are both set: keep the one that holds the address"
     for first, shorter, second, longer in (
         ("answer_wait", discord.answer_wait, "first_message", discord.first_message_within),
         ("first_message", discord.first_message_within, "job", discord.job_within),

@@ -1,0 +1,70 @@
+"""Which store the settings mean: made, migrated, opened."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pikarelay.settings import Settings, SettingsError
+from pikarelay.settings.values import DatabaseAddress, a_database
+from pikarelay.store.migrations import migrate, schema_state, sqlite_path, sqlite_url
+from pikarelay.store.sql import SqlStore
+from pikarelay.store.sqlite import SqliteStore
+from pikarelay.store.vault import load_root_key
+
+
+def database_url(settings: Settings) -> str:
+    """Return the database's address, with its password. Raises `SettingsError` for what is in `store.database_file`."""
+    store = settings.store
+    if store.database_file is None:
+        found = store.database
+    else:
+        try:
+            found = a_database(store.database_file.read_text(encoding="utf-8").strip())
+        except OSError as error:
+            raise SettingsError([f"store.database_file cannot be read: {error.strerror}"]) from None
+        except (TypeError, ValueError) as error:
+            raise SettingsError([f"what store.database_file holds {error}"]) from None
+    if isinstance(found, DatabaseAddress):
+        return found.reveal()
+    return sqlite_url(found or store.database_path)
+
+
+def prepare_store(settings: Settings) -> None:
+    """Make the data folder and, on the very first start, the schema. An old schema is left to `migrate_store`."""
+    settings.store.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    url = database_url(settings)
+    if schema_state(url).current is None:
+        migrate(url)
+
+
+def migrate_store(settings: Settings) -> str:
+    """Bring the database to the current schema, and say in a sentence what that took."""
+    settings.store.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    url = database_url(settings)
+    before = schema_state(url)
+    migrate(url)
+    if before.is_current:
+        return f"The schema is current ({before.needed}); nothing to do."
+    return f"The schema went from {before.current or 'nothing'} to {before.needed}."
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[SqlStore]:
+    """Open the configured store. Raises what the stores' own `open` and `load_root_key` raise."""
+    key = settings.store.root_key
+    root_key = load_root_key(
+        settings.store.data_folder,
+        file=settings.store.root_key_file,
+        text=None if key is None else key.reveal(),
+    )
+    url = database_url(settings)
+    path = sqlite_path(url)
+    if path is not None:
+        async with SqliteStore.open(path, root_key=root_key) as embedded:
+            yield embedded
+        return
+    # Its driver is an extra, and two megabytes.
+    from pikarelay.store.postgres import PostgresStore
+
+    connections = settings.store.database_connections
+    async with PostgresStore.open(url, root_key=root_key, connections=connections) as store:
+        yield store

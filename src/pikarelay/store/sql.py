@@ -165,7 +165,7 @@ class SqlStore:
         )
 
     async def closed_messages(self, message_ids: Sequence[str]) -> frozenset[str]:
-        return await self._runner.read(transactions.jobs.closed_messages(message_ids))
+        return await self._runner.read(transactions.jobs.closed_messages, message_ids)
 
     async def job_by_key(self, caller_id: str, key: str, since: datetime) -> KeyedJob | None:
         return await self._runner.read(transactions.jobs.job_by_key, caller_id, key, since, self._vault)

@@ -45,6 +45,33 @@ async def test_armed_429_names_its_scope(user: Client, discord: LocalDiscord, sc
     assert (429 if scope == "global" else 200) == (await user.call("GET", f"/channels/{user.channel}"))[0]
 
 
+@pytest.mark.parametrize("scope", ["user", "shared", "global", "cloudflare"])
+@pytest.mark.parametrize(("when", "messages"), [("before", 0), ("after", 1)])
+async def test_armed_429_may_be_untrue(
+    user: Client, discord: LocalDiscord, when: str, messages: int, scope: str
+) -> None:
+    """A 429 after the effect looks like any other, and the message is there."""
+    arm(discord, "rest", "rate_limit", {"method": "POST"}, scope=scope, retry_after=30, when=when)
+    status, body = await say(user, "perhaps")
+
+    assert 429 == status
+    assert (b"error code: 1015" if scope == "cloudflare" else 30.0) == (
+        body if scope == "cloudflare" else body["retry_after"]
+    )
+    assert messages == len(discord.world.messages.history(int(user.channel)))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_untrue_429_opens_its_window(user: Client, discord: LocalDiscord, when: str) -> None:
+    """Within the window of an armed 429 nothing is taken, whether or not the struck call was."""
+    arm(discord, "rest", "rate_limit", {"method": "POST"}, retry_after=30, when=when)
+    before = (await say(user, "perhaps"))[0]
+    taken = len(discord.world.messages.history(int(user.channel)))
+
+    assert (429, 429) == (before, (await say(user, "once more"))[0])
+    assert taken == len(discord.world.messages.history(int(user.channel)))
+
+
 @pytest.mark.parametrize("bare", [True, False])
 async def test_armed_ban_looks_like_cloudflare(user: Client, discord: LocalDiscord, bare: bool) -> None:
     """A Cloudflare 429 has no `Via`, no JSON, and perhaps no Retry-After."""

@@ -34,10 +34,15 @@ class Do(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kin
 
 
 class RateLimit(Do, frozen=True, tag="rate_limit"):
-    """REST: answer 429 and open its window. `cloudflare` answers HTML without `Via`, as a ban does."""
+    """
+    REST: answer 429 and open its window. `cloudflare` answers HTML without `Via`, as a ban does.
+
+    With `when` after, the call has had its effect all the same: the 429 is untrue.
+    """
 
     scope: Literal["user", "shared", "global", "cloudflare"] = "user"
     retry_after: float = 1.0
+    when: Literal["before", "after"] = "before"
     #: Leave the Retry-After header out; Cloudflare's bans may come without.
     bare: bool = False
 

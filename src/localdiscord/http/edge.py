@@ -14,7 +14,7 @@ from aiohttp import web
 
 from localdiscord.faults.model import DropConnection, Fail, RateLimit, RestDo, Slow, Truncate
 from localdiscord.http.call import Call, Reply, Route, encode
-from localdiscord.http.strikes import CLOUDFLARE, answer_instead, cloudflare, failure
+from localdiscord.http.strikes import CLOUDFLARE, answer_instead, cloudflare, failure, limited
 from localdiscord.limits.rest import RestLimits, Visit
 from localdiscord.limits.violations import Violation
 from localdiscord.wire import errors
@@ -101,7 +101,7 @@ class RestEdge:
             self.limits.close(visit, strike.retry_after, strike.scope, self._world.monotonic())
         instead = answer_instead(strike)
         if instead is not None:
-            return refusal(instead) if isinstance(instead, ApiError) else instead
+            return replied(instead)
         when = getattr(strike, "when", "after")
         if when == "before":
             # The request is here, body and all: the client may leave now, and it takes effect nonetheless.
@@ -122,6 +122,8 @@ class RestEdge:
                 await asyncio.sleep(seconds)
             case Fail():
                 return failure(strike)
+            case RateLimit():
+                return replied(limited(strike))
         return reply or Reply(204)
 
     @staticmethod
@@ -175,6 +177,10 @@ class RestEdge:
         if reply.body:
             headers["Content-Type"] = reply.content_type
         return web.Response(status=reply.status, body=reply.body or None, headers=headers)
+
+
+def replied(answer: ApiError | Reply) -> Reply:
+    return refusal(answer) if isinstance(answer, ApiError) else answer
 
 
 def refusal(error: ApiError) -> Reply:

@@ -32,10 +32,8 @@ def answer_instead(strike: RestDo) -> ApiError | Reply | None:
     """Return what is answered before the call takes effect; None when the call is to be served."""
     answer: ApiError | Reply | None = None
     match strike:
-        case RateLimit(scope="cloudflare", retry_after=seconds, bare=bare):
-            answer = cloudflare(None if bare else seconds)
-        case RateLimit(scope=scope, retry_after=seconds):
-            answer = RateLimited(seconds, scope)
+        case RateLimit(when="before"):
+            answer = limited(strike)
         case Fail(when="before"):
             answer = failure(strike)
         case Captcha():
@@ -49,6 +47,13 @@ def answer_instead(strike: RestDo) -> ApiError | Reply | None:
         case _:
             pass
     return answer
+
+
+def limited(strike: RateLimit) -> ApiError | Reply:
+    """Return a 429, as Discord or as Cloudflare says it."""
+    if strike.scope == CLOUDFLARE:
+        return cloudflare(None if strike.bare else strike.retry_after)
+    return RateLimited(strike.retry_after, strike.scope)
 
 
 def cloudflare(retry_after: float | None) -> Reply:

@@ -3,11 +3,11 @@
 # The Python that makes .venv. Everything else runs inside .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-# More words for the commands behind `serve`, `localdiscord` and `bench`: make serve ARGS="--port 8080".
+# More words for the commands behind `serve`, `localdiscord`, `bench` and others: make serve ARGS="--port 8080".
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static unit bench chaos-quick chaos chaos-sabotage judges system javascript lock serve localdiscord lifecycle clean dev run
+.PHONY: help demo test check static unit bench bench-peers chaos-quick chaos chaos-sabotage judges system javascript lock serve localdiscord lifecycle clean dev run
 MAKEFLAGS += --no-print-directory
 
 # Each line below is one plain command, without shell syntax: make then runs it directly, and a signal that make
@@ -26,6 +26,10 @@ check: dev static unit ## the fast part: linters, types, floors, unit tests
 
 bench: dev ## measure this machine
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-peers: dev ## run pikarelay side by side with two libraries that do its work for Midjourney
+	@$(BIN)/python tools/peers.py
+	@$(BIN)/python -m bench.peers $(ARGS)
 
 chaos-quick: dev system ## kill, cut and confuse a running server for some minutes, and judge it from outside
 	@$(BIN)/python -m chaos quick $(ARGS)

@@ -160,6 +160,13 @@ def resident_kib(pid: int) -> int:
     return 0
 
 
+def pss_kib(pid: int) -> int:
+    """Return the proportional set size of a process and its children: memory shared with others counts by its share."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return own + sum(map(pss_kib, _children(pid)))
+
+
 def pin(pid: int, core: int) -> None:
     """Keep all threads of a process on one core, where there are several to choose from."""
     cores = sorted(os.sched_getaffinity(0))

@@ -1,18 +1,14 @@
 """The command: `python -m bench`, and which benchmarks there are."""
 
 import argparse
-import os
-import resource
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from bench import callback_latency, get_job, many_jobs, memory, press_latency
+from bench.noise import OthersBusy
 from bench.report import Figure, machine, show, write_json
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 BENCHMARKS: dict[str, Callable[..., list[Figure]]] = {
     "press_latency": press_latency.measure,
@@ -35,7 +31,7 @@ def main() -> None:
     broken = False
     for name in options.only or BENCHMARKS:
         print(f"{name} …", flush=True)
-        others = _OthersBusy()
+        others = OthersBusy()
         try:
             figures += BENCHMARKS[name](quick=options.quick)
         except Exception:  # noqa: BLE001 - what the others measured is worth showing
@@ -47,26 +43,3 @@ def main() -> None:
     if options.json:
         write_json(options.json, where, figures, noise)
     sys.exit(broken)
-
-
-class _OthersBusy:
-    """How many cores other programs keep busy, from its making on. Ours must have ended to be told from them."""
-
-    def __init__(self) -> None:
-        self._begin = time.monotonic()
-        self._busy = _busy_seconds() - _own_seconds()
-
-    def cores(self) -> float:
-        others = _busy_seconds() - _own_seconds() - self._busy
-        return max(0.0, others / (time.monotonic() - self._begin))
-
-
-def _busy_seconds() -> float:
-    """Return the time that all cores together have worked since the machine started."""
-    user, nice, system, _idle, _waiting, irq, soft_irq, *_ = Path("/proc/stat").read_text().split()[1:]
-    return sum(map(int, (user, nice, system, irq, soft_irq))) / _TICKS
-
-
-def _own_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)

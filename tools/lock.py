@@ -1,7 +1,7 @@
 """
 Pin every package that this repository uses, with the hashes of its files, in `requirements/**/*.txt`.
 
-All sets, the judges' included, are resolved together first, and then each within what came of that: a package has one
+All sets, the judges' and the peers' included, are resolved together first, and then each within what came of that: a package has one
 version here, wherever it is installed. The files name no index and no address: whoever installs them chooses where
 from, and the hashes decide what is accepted.
 """
@@ -26,7 +26,7 @@ class LockFailedError(Exception):
 
 
 def sources() -> list[Path]:
-    return sorted([*REQUIREMENTS.glob("*.in"), *REQUIREMENTS.glob("judges/*.in")])
+    return sorted(REQUIREMENTS.rglob("*.in"))
 
 
 def name(path: Path) -> str:

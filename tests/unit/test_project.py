@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import re
 import subprocess
 from collections import defaultdict
@@ -14,6 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
 LOCKED = sorted(REQUIREMENTS.rglob("*.txt"))
 SETS = sorted(REQUIREMENTS.rglob("*.in"))
+#: Two folders down, where no installed package is looked into.
+JAVASCRIPT_LOCKS = sorted(
+    path for where in ("tests", "bench") for path in ROOT.glob(f"{where}/*/*/package-lock.json")
+)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DECISIONS = sorted(ROOT.glob("docs/decisions/0*.md"))
 
@@ -75,6 +80,26 @@ class TestRequirements:
         assert [] == re.findall(
             r"://|--(?:extra-)?index-url|--find-links|--trusted-host| @ ", path.read_text()
         )
+
+    @pytest.mark.parametrize("path", JAVASCRIPT_LOCKS, ids=named)
+    def test_javascript_locks_hold_hashes_and_no_addresses(self, path: Path) -> None:
+        """Each JavaScript package is locked by version and hash, and nothing says where it comes from."""
+        packages = json.loads(path.read_text())["packages"]
+        locked = {name: its for name, its in packages.items() if name}
+
+        assert locked
+        assert all({"version", "integrity"} <= its.keys() for its in locked.values())
+        assert [] == re.findall(r"resolved|https?://|git\+|file:", path.read_text())
+
+    def test_copyleft_library_is_only_run(self) -> None:
+        """The peer under the AGPL is imported by the one program that its own environment runs, and by nothing else."""
+        importing = re.compile(r"^\s*(?:import|from) mutiny\b", re.MULTILINE)
+        python = [path for path in own_files() if path.suffix == ".py"]
+
+        assert {"bench/peers/callers/mutiny_sdk.py"} >= {
+            named(path) for path in python if importing.search(path.read_text())
+        }
+        assert not {"mutiny-sdk"} & pins(REQUIREMENTS / "dev.txt").keys()
 
     def test_one_version_of_each_package(self) -> None:
         """A package has the same version in every set, the judges' included."""

@@ -74,11 +74,11 @@ async def test_429_that_was_not_true(
     """After a 429 there is no job, and the video that comes of it all the same is not the resubmitted one's."""
     async with relaying(local, tmp_path) as relay:
         parent = await relay.created("a kite", token.reveal(), channel)
-        behave(local, speed=0.5)
-        body = {"kind": "fail", "status": 429, "when": "after"}
+        behave(local, speed=4.0)
+        body = {"kind": "rate_limit", "retry_after": 1, "when": "after"}
         local.admin.arm({"where": "rest", "match": INTERACTIONS, "do": body, "times": 1})
-        # The answer overtakes the Gateway, or the interaction's name would prove the 429 wrong at once.
-        delay = {"kind": "delay", "seconds": 0.3}
+        # Or the interaction's name would prove the 429 wrong.
+        delay = {"kind": "delay", "seconds": 0.8}
         match = {"event": "INTERACTION_CREATE"}
         local.admin.arm({"where": "gateway", "match": match, "do": delay, "times": 1})
         status, refusal = await relay.retry(parent)
@@ -91,6 +91,23 @@ async def test_429_that_was_not_true(
         assert Status.COMPLETED is job.status
         assert [] == strangers(local, [job])
         assert 1 == len(await orphaned(relay))
+
+
+async def test_429_that_discord_itself_denies(
+    local: LocalDiscord, token: Secret, channel: str, tmp_path: Path
+) -> None:
+    """When Discord names the interaction that its 429 denies, there is a job, and it has the video."""
+    async with relaying(local, tmp_path) as relay:
+        parent = await relay.created("a kite", token.reveal(), channel)
+        behave(local, speed=0.5)
+        body = {"kind": "rate_limit", "retry_after": 30, "when": "after"}
+        local.admin.arm({"where": "rest", "match": INTERACTIONS, "do": body, "times": 1})
+        status, answer = await relay.retry(parent)
+        job = await relay.ended(answer["jobid"])
+
+        assert (200, Status.COMPLETED) == (status, job.status)
+        assert [] == strangers(local, [job])
+        assert [] == await orphaned(relay, 0)
 
 
 async def resubmitted(relay: Relay, parent: str) -> str:

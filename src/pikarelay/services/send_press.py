@@ -35,6 +35,10 @@ _CLOCK_DOUBT = timedelta(seconds=2)
 #: How long the traces of a press may take after Discord answered it with a 5xx.
 _TRACE_WAIT = timedelta(seconds=5)
 
+#: How long they may take after a 429, which mostly is true: its caller waits meanwhile. What Discord took it names in the
+#: moment in which it answers.
+_DENIAL_WAIT = timedelta(seconds=0.5)
+
 _UNKNOWN_MESSAGE = '{"message":"Unknown Message","code":10008}'
 _UNKNOWN_COMMAND = '{"message":"Unknown application command","code":10063}'
 
@@ -167,17 +171,23 @@ class PressSender:
         return await self._recorder.decide(job.job_id, accepted) or await self._store.job(job.job_id)
 
     async def _withdraw(self, job: Job, refusal: DiscordRateLimited) -> Job | None:
-        """A 429 means that no job exists. When the POST was answered with one all the same, that job fails."""
+        """
+        A 429 means that no job exists. When the POST was answered with one all the same, that job fails.
+
+        Unless the 429 is untrue: then Discord names the interaction, or the bot answers it, and the job goes on.
+        """
         _log.warning("press.rate_limited", job_id=job.job_id, retry_after=refusal.retry_after)
         waiting = self._board.claim_refusal(job.job_id)
         if waiting is None:
             phase = None if refusal.was_sent else PressPhase.REFUSED
             failed = Failed(error=refusal.message, details=refusal.details, press=phase)
-            return await self._recorder.decide(job.job_id, lambda now: None if _is_settled(now) else failed)
+            return await self._await_trace(job, failed, _DENIAL_WAIT if refusal.was_sent else timedelta())
         kept = None
         try:
+            if refusal.was_sent:
+                await self._trace(job, _DENIAL_WAIT)
             await self._store.withdraw(job.job_id, was_sent=refusal.was_sent)
-            # Still there: a message of the bot proved the 429 wrong before we could act on it.
+            # Still there: the 429 was proved wrong before we acted on it.
             kept = await self._store.job(job.job_id)
         finally:
             if kept is None:
@@ -213,24 +223,23 @@ class PressSender:
         if trouble.status is None:
             return stored
         failed = Failed(error=_failure(trouble.status), details=trouble.details or None)
-        return await self._await_trace(job, failed)
+        return await self._await_trace(job, failed, _TRACE_WAIT)
 
-    async def _await_trace(self, job: Job, failed: Failed) -> Job | None:
-        """A 5xx mostly means no. An interaction that happened all the same shows within moments."""
+    async def _await_trace(self, job: Job, failed: Failed, at_most: timedelta) -> Job | None:
+        """A refusal mostly means no. An interaction that happened all the same shows within moments."""
+        stored = await self._trace(job, at_most)
+        if stored is None or _left_a_trace(stored):
+            return stored
+        return await self._recorder.decide(job.job_id, lambda now: None if _left_a_trace(now) else failed)
+
+    async def _trace(self, job: Job, at_most: timedelta) -> Job | None:
+        """Return the job once its press has left a trace, or as it is when time is up; None when it is gone."""
         with self._board.watch(job) as watch:
             # Looked up inside the watch, so that no change falls between the two.
             if (stored := await self._store.job(job.job_id)) is None:
                 return None
             watch.show(stored)
-            stored = await watch.until(_left_a_trace, _TRACE_WAIT, self._clock)
-        if _left_a_trace(stored):
-            return stored
-        return await self._recorder.decide(job.job_id, lambda now: None if _left_a_trace(now) else failed)
-
-
-def _is_settled(job: Job) -> bool:
-    """Whether no answer of Discord's to the press changes anything any more."""
-    return job.is_final or job.press.phase not in {PressPhase.WAITING, PressPhase.SENT, PressPhase.ACCEPTED}
+            return await watch.until(_left_a_trace, at_most, self._clock)
 
 
 def _left_a_trace(job: Job) -> bool:

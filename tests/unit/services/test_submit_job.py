@@ -25,6 +25,8 @@ from tests.fakes.relay import FakeRelay
 RATE_LIMITED = '{"global":true,"message":"You are being rate limited.","retry_after":10}'
 REPLY = "https://hook.example/x"
 SECOND = timedelta(seconds=1)
+#: How long a 429 may be proved untrue.
+DENIAL = SECOND / 2
 
 
 def answer_of(post: "asyncio.Task[Submitted]") -> Submitted:
@@ -75,7 +77,7 @@ async def test_rate_limited_while_waiting(relay: FakeRelay) -> None:
     """Discord's 429 withdraws the job, frees its place, owes no callback, and is the answer."""
     relay.discord.answers.append(DiscordRateLimited(RATE_LIMITED, 10.0))
     post = relay.retry(max_jobs=1, reply_url=REPLY)
-    await settle()
+    await relay.clock.advance(DENIAL)
 
     assert post.done()
     with pytest.raises(DiscordRateLimited) as refused:
@@ -152,7 +154,7 @@ async def test_refusal_at_the_very_end_of_the_wait(relay: FakeRelay, steps: int)
     post = relay.retry()
     await relay.clock.advance(9 * SECOND)
     relay.clock.sleep_is_over.append(gate.set)
-    await relay.clock.advance(SECOND)
+    await relay.clock.advance(SECOND + DENIAL)
 
     assert post.done()
     if post.exception() is None:
@@ -160,6 +162,46 @@ async def test_refusal_at_the_very_end_of_the_wait(relay: FakeRelay, steps: int)
     else:
         assert isinstance(post.exception(), DiscordRateLimited)
         assert [] == relay.jobs_made
+
+
+async def test_interaction_that_a_429_denies(relay: FakeRelay) -> None:
+    """When Discord names the interaction in the moment after its 429, the 429 was not true, and the job goes on."""
+    relay.discord.answers.append(DiscordRateLimited(RATE_LIMITED))
+    post = relay.retry(reply_url=REPLY)
+    await relay.clock.advance(DENIAL / 2)
+    await relay.see(InteractionAccepted(nonce="9001", interaction_id="5"))
+    await relay.clock.advance(SECOND)
+    assert not post.done()
+    await relay.say("job-1", a_message())
+    await settle()
+
+    assert (200, Status.STARTED) == (answer_of(post).code, answer_of(post).job.status)
+    assert ([], {}) == (list(relay.store.withdrawn), relay.store.callbacks)
+
+
+async def test_interaction_that_a_429_denies_after_the_answer(relay: FakeRelay) -> None:
+    """The same 429 for a press that waited until its answer had left does not fail the job."""
+    relay.retry()
+    await settle()
+    relay.discord.answers.append(DiscordRateLimited(RATE_LIMITED))
+    relay.store.jobs["boat"] = a_parent(job_id="boat", prompt="a blue boat")
+    late = relay.retry("boat", reply_url=REPLY)
+    await relay.clock.advance(20 * SECOND)
+    assert 200 == answer_of(late).code
+    await relay.see(InteractionAccepted(nonce=relay.job("job-2").press.nonce, interaction_id="5"))
+    await relay.clock.advance(SECOND)
+
+    assert Status.CREATED is relay.job("job-2").status
+    assert PressPhase.ACCEPTED is relay.job("job-2").press.phase
+
+
+async def test_429_without_a_press_is_believed_at_once(relay: FakeRelay) -> None:
+    """A press that a running limit held back is not looked for."""
+    relay.discord.answers.append(DiscordRateLimited(RATE_LIMITED, was_sent=False))
+    post = relay.retry()
+    await settle()
+
+    assert isinstance(post.exception(), DiscordRateLimited)
 
 
 async def test_claim_holds_the_answer_back(relay: FakeRelay) -> None:
@@ -356,7 +398,7 @@ async def test_what_a_429_leaves_behind(relay: FakeRelay, was_sent: bool) -> Non
     """A press that Discord's 429 took back is looked for; one that did not even leave is not."""
     relay.discord.answers.append(DiscordRateLimited("{}", was_sent=was_sent))
     post = relay.retry()
-    await settle()
+    await relay.clock.advance(DENIAL)
 
     assert isinstance(post.exception(), DiscordRateLimited)
     assert [] == relay.jobs_made
@@ -364,10 +406,10 @@ async def test_what_a_429_leaves_behind(relay: FakeRelay, was_sent: bool) -> Non
 
 
 async def test_result_after_a_429_is_not_the_resubmitted_jobs(relay: FakeRelay) -> None:
-    """When the 429 was not true, its result waits for a person, and the resubmitted job for its own."""
+    """When a 429 turns out untrue too late, its result waits for a person, and the resubmitted job for its own."""
     relay.discord.answers.append(DiscordRateLimited("{}"))
     relay.retry()
-    await settle()
+    await relay.clock.advance(DENIAL)
     await relay.see(InteractionAccepted(nonce="9001", interaction_id="5"))
     await relay.see(a_message())
     relay.retry()

@@ -160,11 +160,13 @@ async def test_press_with_a_defect_stops_no_other(relay: FakeRelay) -> None:
 
 
 async def test_refusal_frees_the_lane(relay: FakeRelay) -> None:
-    """After a press that Discord refused, the next one leaves at once."""
+    """After a press that Discord refused, and surely did not take, the next one leaves."""
     relay.discord.answers.append(DiscordRateLimited("{}"))
     put(relay, "a")
     put(relay, "b")
     await settle()
+    assert ["n-a"] == relay.discord.nonces
+    await relay.clock.advance(SECOND)
 
     assert ["n-a", "n-b"] == relay.discord.nonces
 

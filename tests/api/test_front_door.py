@@ -256,6 +256,49 @@ async def test_body_that_is_none() -> None:
         assert [None] == server.app.bodies
 
 
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 10\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+)
+async def test_client_that_stops_in_its_body(framing: bytes) -> None:
+    """A client that ends its side in the middle of a body is told so, and its handler hears that the body is cut."""
+    async with served() as server:
+        reader, writer = await server.connect()
+        writer.write(b"POST /ok HTTP/1.1\r\nHost: x\r\n" + framing)
+        writer.write_eof()
+
+        told = refusal(await asyncio.wait_for(reader.read(), PATIENCE))
+        assert (400, "request body is incomplete") == told
+        assert [None] == server.app.bodies
+        writer.close()
+
+
+async def test_client_that_waits_with_its_side_ended() -> None:
+    """A client that ends its side after a whole request gets its answer, and nothing more."""
+    async with served() as server:
+        reader, writer = await server.connect()
+        writer.write(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + OK + b"GET /half HTTP")
+        writer.write_eof()
+        await server.app.waits.wait()
+        server.app.may_answer.set()
+
+        assert [(200, b"/wait"), (200, b"/ok")] == answers(await asyncio.wait_for(reader.read(), PATIENCE))
+        writer.close()
+
+
+async def test_client_that_goes_between_requests() -> None:
+    """A client that ends its side without a request, or in the middle of a head, is let go at once."""
+    async with served(head_seconds=PATIENCE) as server:
+        for begun in (b"", OK, b"GET /half HTTP"):
+            reader, writer = await server.connect()
+            writer.write(begun)
+            if begun == OK:
+                await reader.readuntil(b"/ok")
+            writer.write_eof()
+
+            assert b"" == await asyncio.wait_for(reader.read(), PATIENCE / 2)
+            writer.close()
+
+
 async def test_queued_body_that_is_none() -> None:
     """A broken body behind another request takes neither that one's answer nor a handler."""
     broken = b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"

@@ -24,8 +24,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from pikarelay.api.exchange import ANY_ORIGIN, new_request_id
+from pikarelay.api.fields import INCOMPLETE
 from pikarelay.contract.bodies import encode, error_body
-from pikarelay.errors import ApiError, MalformedRequest, Unavailable
+from pikarelay.errors import ApiError, MalformedBody, MalformedRequest, Unavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -145,6 +146,15 @@ class FrontDoor(HttpToolsProtocol):
             self._refuse(self._refusal or MalformedRequest())
         else:
             self._mind_head(len(data))
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio's own signature
+        """Answer a client that has ended its side: it may wait for what it asked for. True leaves our side open."""
+        is_busy, are_others = self._is_busy, bool(self.pipeline)
+        is_cut = is_busy and self.cycle.more_body
+        if is_cut:
+            self._refuse(MalformedBody(INCOMPLETE))
+        self._is_deaf = True
+        return is_busy and (are_others or not is_cut)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -161,6 +161,14 @@ class Relay:
             check=False,
         )
 
+    def start_command(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the same, and leave it running."""
+        return subprocess.Popen(
+            [str(BIN / "pikarelay"), *arguments, "--data-folder", str(self.data_folder)],
+            text=True,
+            env=_clean_environment(),
+        )
+
 
 @contextmanager
 def local_discord(folder: Path, *, speed: float = 0.0, **options: str) -> Iterator[Local]:

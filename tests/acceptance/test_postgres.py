@@ -56,3 +56,21 @@ def test_no_database(folder: Path, local: Local, tmp_path: Path) -> None:
     assert "The database postgresql://me@127.0.0.1:1/none cannot be used" in said
     assert "secret-word" not in said
     assert 1 == said.count("\n")
+
+
+def test_move(folder: Path, local: Local, address: str, tmp_path: Path) -> None:
+    """A server whose store was moved goes on with the same token, the same jobs and the same secrets."""
+    token, channel = local.new_user("mover")
+    with relay(tmp_path, local, discord_press_interval_seconds="0") as server:
+        parent = server.created("a ship", token, channel)
+        here = server
+    refused = here.command("move-store")
+    here.environment = {"PIKARELAY_DATABASE_FILE": address}
+    done = here.command("move-store")
+
+    assert 2 == refused.returncode
+    assert "store.database is no PostgreSQL address" in refused.stderr
+    assert 0 == done.returncode, done.stderr
+    assert "jobs: 1 rows are the same in both, SHA-256 " in done.stdout
+    with relay(tmp_path, local, database_file=address, discord_press_interval_seconds="0") as moved:
+        assert parent == moved.job(parent["jobid"])

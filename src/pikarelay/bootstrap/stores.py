@@ -1,11 +1,12 @@
 """Which store the settings mean: made, migrated, opened."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from pikarelay.settings import Settings, SettingsError
 from pikarelay.settings.values import DatabaseAddress, a_database
-from pikarelay.store.migrations import migrate, schema_state, sqlite_path, sqlite_url
+from pikarelay.store.migrations import is_postgresql, migrate, schema_state, sqlite_path, sqlite_url
 from pikarelay.store.sql import SqlStore
 from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.vault import load_root_key
@@ -45,6 +46,22 @@ def migrate_store(settings: Settings) -> str:
     if before.is_current:
         return f"The schema is current ({before.needed}); nothing to do."
     return f"The schema went from {before.current or 'nothing'} to {before.needed}."
+
+
+async def move_store(settings: Settings, source: Path | None, say: Callable[[str], None]) -> None:
+    """Copy the SQLite file (None: the one in the data folder) to the configured PostgreSQL database, telling how it goes."""
+    url = database_url(settings)
+    if not is_postgresql(url):
+        raise SettingsError(
+            ["store.database is no PostgreSQL address: set it to where the store is to be moved"]
+        )
+    from pikarelay.store.moving import move
+
+    def progress(table: str, rows: int) -> None:
+        say(f"{table}: {rows} rows")
+
+    for moved in await move(source or settings.store.database_path, url, progress):
+        say(f"{moved.table}: {moved.rows} rows are the same in both, SHA-256 {moved.digest}")
 
 
 @asynccontextmanager

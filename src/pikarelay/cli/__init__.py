@@ -14,6 +14,7 @@ for _place, _help in {
     "serve:serve": "Serve the API until told to stop.",
     "upkeep:check": "Say what is wrong, and what to do about it.",
     "upkeep:config": "Show the settings in force, secrets masked.",
+    "upkeep:move_store": "Copy an embedded store to PostgreSQL.",
     "upkeep:migrate": "Bring the database to the schema of this version.",
     "callers:token": "Issue, list and revoke API tokens.",
     "callers:caller": "Change a caller's defaults.",

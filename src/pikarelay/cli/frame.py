@@ -20,6 +20,7 @@ from pikarelay.errors import ApiError
 from pikarelay.services.keep_orphans import NotAssignable
 from pikarelay.settings import Settings, SettingsError
 from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated
+from pikarelay.store.rules import MoveRefused
 from pikarelay.store.vault import KeyUnusable, WrongKey
 
 T = TypeVar("T")
@@ -39,6 +40,18 @@ class Where:
 
 class Refusal(Exception):
     """A command cannot do what it was asked; the message says why, in one line."""
+
+
+#: What an operator can mend; each message says how.
+_MENDABLE = (
+    Refusal,
+    NotAssignable,
+    KeyUnusable,
+    WrongKey,
+    SchemaOutdated,
+    DatabaseUnreachable,
+    MoveRefused,
+)
 
 
 def load_settings(where: Where | None, flags: dict[str, Any] | None = None) -> Settings:
@@ -90,7 +103,7 @@ def reporting(work: Callable[[], T]) -> T:
         fail("\n".join(error.problems), status=2)
     except ApiError as error:
         fail(error.message)
-    except (Refusal, NotAssignable, KeyUnusable, WrongKey, SchemaOutdated, DatabaseUnreachable) as error:
+    except _MENDABLE as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -1,14 +1,16 @@
-"""`pikarelay migrate`, `check` and `config`: is everything as it has to be?"""
+"""`pikarelay migrate`, `move-store`, `check` and `config`: is everything as it has to be?"""
 
 import asyncio
 import sys
+from pathlib import Path
 
-from pikarelay.bootstrap.stores import migrate_store
+from pikarelay.bootstrap import stores
 from pikarelay.checks import examine
 from pikarelay.cli.frame import (
     Where,
     load_settings,
     reporting,
+    run,
     say,
 )
 from pikarelay.settings import DECLARED
@@ -16,7 +18,22 @@ from pikarelay.settings import DECLARED
 
 def migrate(*, where: Where | None = None) -> None:
     """Bring the database to the schema of this version. Safe to repeat; stop the server first."""
-    reporting(lambda: say(migrate_store(load_settings(where))))
+    reporting(lambda: say(stores.migrate_store(load_settings(where))))
+
+
+def move_store(*, where: Where | None = None, source: Path | None = None) -> None:
+    """
+    Copy an embedded store to the PostgreSQL database of the settings.
+
+    Stop the server first. Can be repeated: it goes on where it was interrupted. In the end both are compared, row by row.
+
+    Parameters
+    ----------
+    source
+        The SQLite file; by default the one in the data folder.
+    """
+    settings = load_settings(where)
+    run(stores.move_store(settings, source, say))
 
 
 def check(*, where: Where | None = None) -> None:

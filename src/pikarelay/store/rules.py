@@ -16,6 +16,10 @@ class AlreadyThere(Exception):
     """What was to be added has an id (or a nonce, or a digest) that is taken."""
 
 
+class MoveRefused(Exception):
+    """A store cannot be moved, or was not moved whole. The message says why, and what to do."""
+
+
 def check_identity(before: Job, after: Job) -> None:
     """Raise ValueError for a change of what is fixed when a job is admitted."""
     for name in ("job_id", "caller_id", "channel", "verb", "created"):

@@ -52,6 +52,7 @@ PATTERNS: Final = (
     Pattern(Kind.FAILED, r"\b(?:unable|not able) to (?:process|generate|create|complete|start|finish)\b"),
     Pattern(Kind.FAILED, r"\btry again (?:later|in)\b"),
     Pattern(Kind.FAILED, r"\btimed out\b"),
+    Pattern(Kind.FAILED, r"\bno longer (?:available|valid|exists?)\b|\b(?:has|have) expired\b"),
 )
 
 

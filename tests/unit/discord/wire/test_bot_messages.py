@@ -34,6 +34,8 @@ QUEUED = "<@1>  Creation job queued. (Prompt: {}  Author: <@1>)"
         (Kind.FAILED, Look("<@1> Your creation failed, please try again later. (Prompt: x)", 0)),
         (Kind.FAILED, Look("Something went wrong", EPHEMERAL | LOADING)),
         (Kind.FAILED, Look("We couldn\u2019t generate your video", 0)),
+        (Kind.FAILED, Look("This creation is no longer available, please start a new one.", EPHEMERAL)),
+        (Kind.UPDATE, Look("<@1> Prompt: a castle that no longer exists  Author: <@1>)", 0)),
     ],
 )
 def test_kind(kind: Kind, look: Look) -> None:

@@ -13,6 +13,7 @@ them to the press. Some ties identify a press and can belong to no other:
 Others are circumstantial: they say what the message is about, and several presses may be about the same.
 
     PRESSED      it names the message whose button was pressed, and us as the one who pressed
+    COMMAND      it answers a command of ours, and quotes the job's prompt
     PARENT       it replies to the message whose button was pressed
     TEXT         it mentions us and quotes the job's prompt
 
@@ -27,6 +28,7 @@ way of one that did: it yields where Discord is not even known to have taken it 
 result where the bot has announced the other.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -36,6 +38,8 @@ import msgspec
 from pikarelay.jobs.job import Job, PressPhase
 from pikarelay.jobs.messages import BotMessage, Kind
 from pikarelay.jobs.snowflakes import is_after
+
+_MENTION = re.compile(r"<[@#][!&]?\d+>")
 
 
 class Link(StrEnum):
@@ -47,6 +51,7 @@ class Link(StrEnum):
     ORIGINAL = "original"
     REFERENCE = "reference"
     PRESSED = "pressed"
+    COMMAND = "command"
     PARENT = "parent"
     TEXT = "text"
 
@@ -101,11 +106,11 @@ def suspects(message: BotMessage, found: Ambiguous, jobs: Iterable[Job]) -> list
     """
     Return the jobs and ghosts that the bot may just have announced, and had not before.
 
-    From now on they have to be reckoned with as if it had.
+    From now on they have to be reckoned with as if it had: they become bound, and weakly so.
     """
     if message.kind is not Kind.UPDATE:
         return []
-    return [job for job in jobs if job.job_id in found.job_ids and job.press.is_unbound]
+    return [job for job in jobs if job.job_id in found.job_ids and not (job.message_id or _may_have_heard(job))]
 
 
 def _identified(message: BotMessage, jobs: Sequence[Job], owners: Mapping[str, str]) -> Match | None:
@@ -133,10 +138,13 @@ def _circumstantial(
     message: BotMessage, jobs: Sequence[Job], owners: Mapping[str, str], user_id: str
 ) -> Match | Ambiguous | None:
     possible = [job for job in jobs if _could_follow(message, job)]
-    if message.interacted_message_id is not None and message.interaction_user_id == user_id:
+    if message.interaction_user_id == user_id:
+        link = Link.COMMAND if message.interacted_message_id is None else Link.PRESSED
         pressed = [job for job in possible if _may_be_the_press(message, job)]
+        if link is Link.COMMAND:
+            pressed = _most_quoted(message.content, pressed)
         if pressed:
-            return _only(message, pressed, Link.PRESSED)
+            return _only(message, pressed, link)
     if message.interaction_id is not None:
         # It answers an interaction, and that is none of ours: somebody pressed or typed by hand.
         return None
@@ -182,20 +190,26 @@ def _most_quoted(content: str, jobs: Iterable[Job]) -> list[Job]:
     Return the jobs that the content may quote the prompt of.
 
     The longest wins over those it contains, because a message about "a cat on a mat" also contains "cat", and not the
-    other way round. It does not win over others: a message about "dog" may contain "queued" in the bot's own words. For the
-    same reason it does not win where ghosts are, which may be about while their likes run.
+    other way round. It does not win over others: a message about "dog" may contain "queued" in the bot's own words, and one
+    about a job without a prompt anything. For the same reason it does not win where ghosts are, which may be about while
+    their likes run.
     """
     said = normalise(content)
     quoted = [(text, job) for job in jobs if (text := normalise(job.text)) in said]
     longest = max((text for text, _ in quoted), key=len, default="")
-    if all(text in longest and not job.is_final for text, job in quoted):
+    if all(text and text in longest and not job.is_final for text, job in quoted):
         return [job for text, job in quoted if text == longest]
     return [job for _, job in quoted]
 
 
 def normalise(text: str) -> str:
-    """Return only the letters and digits, folded: bots respace prompts, and change dashes and quotes in them."""
-    return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
+    """
+    Return only the letters and digits, folded: bots respace prompts, and change dashes and quotes in them.
+
+    Without mentions, whose numbers are nobody's prompt.
+    """
+    plain = _MENTION.sub(" ", unicodedata.normalize("NFKC", text))
+    return "".join(c for c in plain.casefold() if c.isalnum())
 
 
 def _told_before(message: BotMessage, jobs: Iterable[Job]) -> list[Job]:
@@ -219,9 +233,16 @@ def _by_text(message: BotMessage, quoted: Sequence[Job], told: Sequence[Job]) ->
 
 def _only(message: BotMessage, jobs: Sequence[Job], link: Link) -> Match | Ambiguous:
     likely = _without_faint_ghosts(message, jobs)
-    if len(likely) == 1:
+    # A note that was left open comes again, with the history for one, and is no clearer when others have ended since.
+    is_old_doubt = message.kind is Kind.UPDATE and _may_have_heard(likely[0])
+    if len(likely) == 1 and not is_old_doubt:
         return Match(likely[0].job_id, link)
     return Ambiguous(tuple(job.job_id for job in likely))
+
+
+def _may_have_heard(job: Job) -> bool:
+    """Whether the bot has said something that may have announced the job: it is bound weakly, and has no message."""
+    return job.message_id is None and job.press.weak and not job.press.is_unbound
 
 
 def _without_faint_ghosts(message: BotMessage, jobs: Sequence[Job]) -> list[Job]:

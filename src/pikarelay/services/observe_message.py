@@ -85,7 +85,11 @@ class SightingObserver:
         match sighting:
             case BotMessage():
                 await self.observe_message(identity, sighting)
-            case InteractionAccepted(nonce=nonce, interaction_id=interaction_id):
+            # That the bot acknowledged it names it as well, should the first notice be lost. It says nothing about the work.
+            case (
+                InteractionAccepted(nonce=nonce, interaction_id=interaction_id)
+                | InteractionAnswered(nonce=nonce, interaction_id=interaction_id)
+            ):
                 accepted = Accepted(interaction_id=interaction_id)
                 await self._about(nonce, lambda job: _if_news(job, accepted))
             case InteractionFailed(nonce=nonce, reason=reason):
@@ -96,9 +100,8 @@ class SightingObserver:
                     error="Pika opened a form, which this API does not support", press=PressPhase.SETTLED
                 )
                 await self._about(nonce, lambda job: _if_unheard(job, opened))
-            case InteractionAnswered() | MessagesDeleted() | FeedInterrupted():
-                # An acknowledgement says nothing about the work. A deleted "queued" message is normal where the result is
-                # a new one. A gap is for those who read histories.
+            case MessagesDeleted() | FeedInterrupted():
+                # A deleted "queued" message is normal where the result is a new one. A gap is for those who read histories.
                 return
 
     async def _about(self, nonce: str, event_of_job: Callable[[Job], Event | None]) -> None:
@@ -130,7 +133,7 @@ class SightingObserver:
         self._learn_of_result(message, everybody, found.job_ids)
         for job in suspects(message, found, everybody):
             await self._recorder.decide(
-                job.job_id, lambda now: Bound(weak=True) if now.press.is_unbound else None
+                job.job_id, lambda now: None if now.message_id or now.press.is_over else Bound(weak=True)
             )
         if is_last_word(message):
             await self._store.keep_orphan(

@@ -81,6 +81,21 @@ def test_pressed_when_the_interaction_is_not_known() -> None:
     assert Ambiguous(("A", "B")) == find(message, A, B)
 
 
+def test_command_when_the_interaction_is_not_known() -> None:
+    """What answers a command of ours and quotes the prompt is about the one command whose interaction is not known."""
+    message = a_result(interaction_id=INTERACTION, interaction_user_id=USER, mentions=())
+    typed = {"parent_message_id": None, "custom_id": None}
+    command, same = running("C", **typed), running("D", **typed)
+    known = running("D", interaction_id=snowflake(serial=1), **typed)
+
+    assert Match("C", Link.COMMAND) == find(message, A, command, known, running("E", "a blue boat", **typed))
+    assert Ambiguous(("C", "D")) == find(message, command, same)
+    assert None is find(message, A)
+    assert None is find(msgspec.structs.replace(message, interaction_id=snowflake(BEFORE)), command)
+    assert None is find(msgspec.structs.replace(message, interaction_user_id="6666"), command)
+    assert not Match("C", Link.COMMAND).is_identifying
+
+
 def test_press_with_another_interaction_is_not_meant() -> None:
     """A press whose interaction is known is not found by the pressed message."""
     message = a_result(
@@ -149,6 +164,18 @@ def test_prompt_in_the_bots_own_words_takes_nothing() -> None:
     message = a_message(content=f"<@{USER}> Creation job queued. (Prompt: dog)")
 
     assert Ambiguous(("A", "B")) == find(message, *jobs)
+
+
+def test_job_without_a_prompt_loses_to_nobody() -> None:
+    """What is said about a job without a prompt may contain another's in the bot's own words."""
+    message = a_result(content=f"<@{USER}> Image: 1 Attachment")
+
+    assert Ambiguous(("A", "B")) == find(message, running("A", ""), running("B", "image"))
+
+
+def test_mention_is_no_quotation() -> None:
+    """The number of whoever is mentioned is not taken for a prompt of digits."""
+    assert None is find(a_result(content=f"<@{USER}> Prompt: a dog"), running("A", USER[:2]))
 
 
 @pytest.mark.parametrize(

@@ -88,11 +88,13 @@ async def test_other_users_sessions_show_nothing_of_ours(relay: FakeRelay) -> No
     assert Status.CREATED is relay.job().status
 
 
-async def test_accepted(relay: FakeRelay) -> None:
-    """Discord's name for the interaction is kept, once."""
-    await relay.see(InteractionAccepted(nonce=NONCE, interaction_id="5"))
+@pytest.mark.parametrize("notice", [InteractionAccepted, InteractionAnswered])
+async def test_accepted(relay: FakeRelay, notice: type[InteractionAccepted | InteractionAnswered]) -> None:
+    """Discord's name for the interaction is kept, once, whichever notice brings it first."""
+    await relay.see(notice(nonce=NONCE, interaction_id="5"))
     first = relay.job()
-    await relay.see(InteractionAccepted(nonce=NONCE, interaction_id="5"))
+    for again in (InteractionAccepted, InteractionAnswered):
+        await relay.see(again(nonce=NONCE, interaction_id="5"))
 
     assert "5" == first.press.interaction_id
     assert first is relay.job()
@@ -132,7 +134,6 @@ async def test_failed_interaction_of_a_bot_at_work(relay: FakeRelay) -> None:
 @pytest.mark.parametrize(
     "sighting",
     [
-        InteractionAnswered(nonce=NONCE, interaction_id="5"),
         MessagesDeleted(channel_id=CHANNEL, message_ids=("1",)),
         FeedInterrupted(),
         InteractionFailed(nonce="another", interaction_id="5", reason=1),
@@ -140,7 +141,7 @@ async def test_failed_interaction_of_a_bot_at_work(relay: FakeRelay) -> None:
     ids=lambda value: type(value).__name__,
 )
 async def test_no_news(relay: FakeRelay, sighting: Sighting) -> None:
-    """Acknowledgements, deletions, gaps and other people's interactions change no job."""
+    """Deletions, gaps and other people's interactions change no job."""
     before = relay.job()
     await relay.see(sighting)
 

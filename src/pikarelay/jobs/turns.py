@@ -10,6 +10,8 @@ Two rules keep every answer of the bot attributable, and both only make presses 
    is contained in the other. A job without a prompt thus runs alone.
 
 The first press of a kind thus runs alone, and from its result we learn whether the bot's others may run side by side.
+Also then one waits until the bot has announced those that could be mistaken for it: a result may name its press by no more
+than a reply to that announcement. A hidden acknowledgement ends the first rule's wait, and is none.
 
 What is left at Discord of a job that failed or was cancelled (a ghost) counts for the second rule like a running job, once the
 bot has said anything about it. A ghost of which nothing was heard holds up its likes for the twenty seconds in which
@@ -43,12 +45,15 @@ def next_press(
     if any(job.press.is_unbound and not _is_slow(job, now) for job in running):
         return None
     ahead = [normalise(job.text) for job in (*running, *(g for g in ghosts if _is_in_the_way(g, now)))]
+    unannounced = [normalise(job.text) for job in (*running, *ghosts) if _is_to_be_announced(job, now)]
     for job in waiting:
         text = normalise(job.text)
-        if results_identify(job) or not any(_are_alike(text, other) for other in ahead):
+        in_the_way = unannounced if results_identify(job) else ahead
+        if not any(_are_alike(text, other) for other in in_the_way):
             return job
         # What could be mistaken for it does not overtake it, or it might wait for ever.
         ahead.append(text)
+        unannounced.append(text)
     return None
 
 
@@ -65,6 +70,12 @@ def _is_in_the_way(ghost: Job, now: datetime) -> bool:
     """Whether the bot's next words may well be about this ghost."""
     phase = ghost.press.phase
     return phase is PressPhase.BOUND or (phase is PressPhase.ACCEPTED and not _is_slow(ghost, now))
+
+
+def _is_to_be_announced(job: Job, now: datetime) -> bool:
+    """Whether Discord took the press, and the bot's first visible message about it is still to be expected."""
+    is_taken = job.press.phase in {PressPhase.ACCEPTED, PressPhase.BOUND}
+    return is_taken and job.message_id is None and not _is_slow(job, now)
 
 
 def _are_alike(text: str, other: str) -> bool:

@@ -31,7 +31,7 @@ def waiting(job_id: str, prompt: str = "a red kite") -> Job:
 
 
 def bound(job_id: str, prompt: str = "a red kite") -> Job:
-    return a_running_job(job_id, prompt=prompt, press=a_press(PressPhase.BOUND))
+    return a_running_job(job_id, prompt=prompt, press=a_press(PressPhase.BOUND), message_id="1")
 
 
 def turn(
@@ -79,6 +79,18 @@ def test_same_prompt_waits_while_results_do_not_identify() -> None:
     assert turn([waiting("1")], [bound("0")], identify=True) == "1"
 
 
+def test_same_prompt_waits_for_the_announcement() -> None:
+    """A press that is only acknowledged holds up its likes until it is announced, or seems not to be, also if results identify."""
+    acknowledged = msgspec.structs.replace(bound("0"), message_id=None)
+    given_up = msgspec.structs.replace(acknowledged, status=Status.CANCELLED)
+
+    for running, ghosts in (([acknowledged], ()), ([], (given_up,))):
+        assert None is turn([waiting("1")], running, identify=True, ghosts=ghosts)
+        assert turn([waiting("1"), waiting("2", "boat")], running, identify=True, ghosts=ghosts) == "2"
+        late = START + UNBOUND_FOR_AT_MOST
+        assert turn([waiting("1")], running, identify=True, ghosts=ghosts, now=late) == "1"
+
+
 @pytest.mark.parametrize(
     ("phase", "now", "leaves"),
     [
@@ -94,8 +106,9 @@ def test_ghost_of_the_same_prompt(phase: PressPhase, now: datetime, leaves: bool
     expected = "1" if leaves else None
 
     assert expected == turn([waiting("1")], [], identify=False, now=now, ghosts=(ghost(phase),))
-    assert turn([waiting("1")], [], identify=True, now=now, ghosts=(ghost(phase),)) == "1"
     assert turn([waiting("1")], [], identify=False, now=now, ghosts=(ghost(phase, "else"),)) == "1"
+    announced = msgspec.structs.replace(ghost(phase), message_id="1")
+    assert turn([waiting("1")], [], identify=True, now=now, ghosts=(announced,)) == "1"
 
 
 def test_different_prompt_overtakes() -> None:

@@ -65,7 +65,7 @@ class Board:
         self._watches: dict[str, set[Watch]] = {}
         #: POSTs that can still be answered with a refusal.
         self._refusable: dict[str, Watch] = {}
-        self._channels: dict[str, asyncio.Event] = {}
+        self._channels: dict[str, Callable[[Job], None]] = {}
         #: POSTs whose answer has not left yet.
         self._open: dict[str, asyncio.Event] = {}
         #: Set whenever a callback may have become due; its dispatcher clears it.
@@ -75,8 +75,8 @@ class Board:
         """Say that the job was changed, after the change is safe in the store."""
         for watch in self._watches.get(job.job_id, ()):
             watch.show(job)
-        if (changed := self._channels.get(job.channel)) is not None:
-            changed.set()
+        if (show := self._channels.get(job.channel)) is not None:
+            show(job)
         if job.callback_is_due:
             self.callback_due.set()
 
@@ -93,9 +93,9 @@ class Board:
                 del self._watches[job.job_id]
 
     @contextmanager
-    def watch_channel(self, channel: str, changed: asyncio.Event) -> Iterator[None]:
-        """Set `changed` whenever a job of the channel changes. One watcher a channel."""
-        self._channels[channel] = changed
+    def watch_channel(self, channel: str, show: Callable[[Job], None]) -> Iterator[None]:
+        """Call `show` with each job of the channel that changes, as it is then. One watcher a channel."""
+        self._channels[channel] = show
         try:
             yield
         finally:

@@ -121,9 +121,15 @@ class Lane:
         self._waiting.append(job)
         self._changed.set()
 
+    def _see(self, job: Job) -> None:
+        """Take in that a job of the channel has changed. One that was given up while it waited waits no more."""
+        if job.is_final:
+            self._waiting = [waiting for waiting in self._waiting if waiting.job_id != job.job_id]
+        self._changed.set()
+
     async def _work(self, on_end: Callable[[], object]) -> None:
         try:
-            with self._board.watch_channel(self._channel, self._changed):
+            with self._board.watch_channel(self._channel, self._see):
                 while self._waiting and not self._stopping:
                     await self._turn()
         finally:

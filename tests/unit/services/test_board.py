@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+from pikarelay.jobs.job import Job
 from pikarelay.services.board import Board
 from tests.factories import CHANNEL, a_job
 from tests.fakes.clock import FakeClock, settle
@@ -51,17 +52,14 @@ async def test_several_watches_of_one_job() -> None:
 
 
 async def test_channel_watch() -> None:
-    """A channel's watcher is woken by its jobs, and not after it left."""
-    board, changed = Board(), asyncio.Event()
-    with board.watch_channel(CHANNEL, changed):
+    """A channel's watcher is shown its jobs, and none after it left."""
+    board, shown = Board(), list[Job]()
+    with board.watch_channel(CHANNEL, shown.append):
         board.publish(a_job(channel="another"))
-        assert not changed.is_set()
         board.publish(a_job())
-        assert changed.is_set()
-    changed.clear()
-    board.publish(a_job())
+    board.publish(a_job("job-2"))
 
-    assert not changed.is_set()
+    assert [a_job()] == shown
 
 
 async def test_answer_that_was_never_open() -> None:

@@ -10,7 +10,7 @@ from pikarelay.errors import DiscordRateLimited
 from pikarelay.jobs.job import Job, PressPhase, Status
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.workers.presser import Presser
-from tests.factories import CHANNEL, a_job, a_message, a_press, a_result
+from tests.factories import CHANNEL, a_job, a_message, a_press, a_result, a_running_job
 from tests.fakes.clock import settle
 from tests.fakes.relay import FakeRelay
 
@@ -181,6 +181,19 @@ async def test_cancelled_while_waiting_is_not_pressed(relay: FakeRelay) -> None:
     await settle()
 
     assert ["n-a"] == relay.discord.nonces
+
+
+async def test_cancelled_while_held_back_leaves_nothing(relay: FakeRelay) -> None:
+    """A job that is given up while others are in its way is not waited with: the lane ends."""
+    press = a_press(PressPhase.BOUND)
+    relay.store.jobs["g"] = a_running_job("g", prompt="prompt b", press=press, status=Status.CANCELLED)
+    put(relay, "b")
+    await settle()
+    assert CHANNEL in relay.presser._lanes
+    await relay.recorder.record("b", Cancelled())
+    await settle()
+
+    assert {} == relay.presser._lanes
 
 
 async def test_restart_takes_up_what_waits(relay: FakeRelay) -> None:

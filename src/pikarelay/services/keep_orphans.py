@@ -6,6 +6,8 @@ the bot has said its last word about each of the others. Nothing less will do; t
 says nothing about its work.
 """
 
+from datetime import UTC, datetime
+
 import structlog
 
 from pikarelay.jobs.job import Job, PressPhase
@@ -14,6 +16,9 @@ from pikarelay.services.ports import Orphan, OrphanReason, Store
 from pikarelay.services.record_event import EventRecorder
 
 _log = structlog.get_logger(__name__)
+
+#: Before any press was sent.
+_EVER = datetime.fromtimestamp(0, UTC)
 
 
 class NotAssignable(Exception):
@@ -31,12 +36,13 @@ class OrphanKeeper:
         """Give each of the channel's orphans away for which there is only one job left that it can be about."""
         for orphan in await self._store.orphans(channel):
             if orphan.reason is OrphanReason.AMBIGUOUS:
-                await self._eliminate(orphan)
+                await self._eliminate(channel, orphan)
 
-    async def _eliminate(self, orphan: Orphan) -> None:
-        candidates = [await self._store.job(job_id) for job_id in orphan.candidates]
-        left = [job for job in candidates if job is None or not job.press.is_over]
-        if len(left) != 1 or (job := left[0]) is None or job.is_final:
+    async def _eliminate(self, channel: str, orphan: Orphan) -> None:
+        # Asked this way, the store also knows of jobs that a 429 took back.
+        known = await self._store.sightings(channel, (), ghosts_since=_EVER)
+        left = [job for job in (*known.open_jobs, *known.ghosts) if job.job_id in orphan.candidates]
+        if len(left) != 1 or (job := left[0]).is_final:
             return
         if await self._give(orphan, job) is not None:
             _log.info("orphan.given", message_id=orphan.message.id, job_id=job.job_id)

@@ -90,6 +90,32 @@ async def test_no_elimination_by_cancelling(relay: FakeRelay) -> None:
     assert 1 == len(await relay.store.orphans())
 
 
+async def test_ambiguous_note_stays_so(relay: FakeRelay) -> None:
+    """A note that was one of two jobs' is not the one's because the other has ended when it is read again."""
+    hidden = a_message(id=snowflake(serial=3), kind=Kind.HIDDEN, is_ephemeral=True, content="")
+    relay.store.jobs = {name: a_running_job(name) for name in ("a", "b")}
+    await relay.see(named(relay, "a", hidden))
+    await relay.see(a_message())
+    await relay.see(named(relay, "a", OTHER_RESULT))
+    await relay.see(a_message())
+
+    assert {hidden.id, OTHER_RESULT.id} == set(relay.store.owners)
+    assert (Status.CREATED, True) == (relay.job("b").status, relay.job("b").press.weak)
+
+
+async def test_elimination_of_what_a_429_took_back(relay: FakeRelay) -> None:
+    """A job that a 429 took back, untruly, counts as long as the bot may speak of it, and no longer."""
+    relay.store.jobs["a"] = a_job("a", press=a_press(PressPhase.SENT, nonce="n-a"))
+    await relay.store.withdraw("a", was_sent=True)
+    await relay.see(InteractionAccepted(nonce="n-a", interaction_id="5"))
+    relay.store.jobs["b"] = a_running_job("b", press=a_press(PressPhase.ACCEPTED, nonce="n-b"))
+    await relay.see(a_result())
+    assert Status.CREATED is relay.job("b").status
+    await relay.see(msgspec.structs.replace(OTHER_RESULT, interaction_id="5"))
+
+    assert (Status.COMPLETED, a_result().id) == (relay.job("b").status, relay.job("b").message_id)
+
+
 async def test_named_at_last(relay: FakeRelay) -> None:
     """A message that was ambiguous and is named later goes where it belongs, and is no orphan any more."""
     await relay.see(a_result())

@@ -110,7 +110,9 @@ def suspects(message: BotMessage, found: Ambiguous, jobs: Iterable[Job]) -> list
     """
     if message.kind is not Kind.UPDATE:
         return []
-    return [job for job in jobs if job.job_id in found.job_ids and not (job.message_id or _may_have_heard(job))]
+    return [
+        job for job in jobs if job.job_id in found.job_ids and not (job.message_id or _may_have_heard(job))
+    ]
 
 
 def _identified(message: BotMessage, jobs: Sequence[Job], owners: Mapping[str, str]) -> Match | None:

@@ -48,26 +48,35 @@ class HistoryReader:
         for channel in channels:
             self._read.pop(channel, None)
 
-    async def catch_up(self, jobs: Iterable[Job]) -> None:
+    async def catch_up(self, jobs: Iterable[Job]) -> frozenset[str]:
         """
-        Read the channels of these jobs, each once, from its oldest open press on.
+        Read the channels of these jobs, each once, from its oldest open press on. Jobs that were not pressed have none.
 
-        What cannot be read now (Discord is out of reach, no account is usable) is left for the next time.
+        What cannot be read now (Discord is out of reach, no account is usable) is left for the next time. Returns the
+        channels of which that is so.
         """
         channels: dict[str, list[Job]] = {}
         for job in jobs:
             if job.press.floor_id is not None and job.press.user_id is not None:
                 channels.setdefault(job.channel, []).append(job)
-        await asyncio.gather(*(self._catch_up_channel(channel, its) for channel, its in channels.items()))
+        were_read = await asyncio.gather(
+            *(self._catch_up_channel(channel, its) for channel, its in channels.items())
+        )
+        return frozenset(
+            channel for channel, was_read in zip(channels, were_read, strict=True) if not was_read
+        )
 
-    async def _catch_up_channel(self, channel: str, jobs: Sequence[Job]) -> None:
+    async def _catch_up_channel(self, channel: str, jobs: Sequence[Job]) -> bool:
         async with self._places:
             self._read[channel] = self._clock.now()
             messages = await self._messages(channel, jobs)
+            if messages is None:
+                return False
             # Since the oldest open press a busy channel has seen many others come and go. Looking at each of their messages
             # once more takes seconds, and a server that is killed again and again would never come to an end.
             closed = await self._store.closed_messages([message.id for message in messages])
             await self._observe(jobs, [message for message in messages if message.id not in closed])
+        return True
 
     async def _observe(self, jobs: Sequence[Job], messages: Sequence[BotMessage]) -> None:
         users = sorted({job.press.user_id or "" for job in jobs})
@@ -75,7 +84,7 @@ class HistoryReader:
             for user_id in users:
                 await self._observer.observe_message(Identity(user_id=user_id), message)
 
-    async def _messages(self, channel: str, jobs: Sequence[Job]) -> tuple[BotMessage, ...]:
+    async def _messages(self, channel: str, jobs: Sequence[Job]) -> tuple[BotMessage, ...] | None:
         floor = min((job.press.floor_id or "0" for job in jobs), key=int)
         for token in (await self._tokens(channel, jobs))[:_MOST_TOKENS]:
             try:
@@ -86,7 +95,7 @@ class HistoryReader:
             except (DiscordRateLimited, DiscordUnavailable) as trouble:
                 _log.warning("history.unread", channel=channel, reason=str(trouble))
                 break
-        return ()
+        return None
 
     async def _tokens(self, channel: str, jobs: Sequence[Job]) -> list[Secret]:
         """Return the tokens that may read the channel: its accounts' first, for they are cared for; then the newest jobs'."""

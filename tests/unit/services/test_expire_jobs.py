@@ -8,6 +8,7 @@ import pytest
 
 from pikarelay.errors import DiscordUnavailable
 from pikarelay.jobs.job import PressPhase, Status
+from pikarelay.services.expire_jobs import GRACE
 from tests.factories import a_job, a_message, a_result, a_running_job
 from tests.fakes.clock import settle
 from tests.fakes.relay import DEADLINES, FakeRelay
@@ -68,12 +69,41 @@ async def test_late_first_message_is_reprieve(relay: FakeRelay) -> None:
     assert (Status.FAILED, SILENT) == await expire_at(relay, DEADLINES.whole_job)
 
 
-async def test_unreadable_history_does_not_save_a_job(relay: FakeRelay) -> None:
-    """When Discord is out of reach at the deadline, the job fails all the same."""
+async def test_unreadable_history_saves_a_job_for_a_minute(relay: FakeRelay) -> None:
+    """When Discord is out of reach at the deadline, the job is looked for again for a minute, and fails then."""
     relay.store.jobs["job-1"] = a_running_job(press=PressPhase.BOUND)
     relay.discord.unreadable = DiscordUnavailable("no", may_have_happened=True)
 
-    assert (Status.FAILED, SILENT) == await expire_at(relay, DEADLINES.whole_job)
+    assert (Status.CREATED, None) == await expire_at(relay, DEADLINES.whole_job)
+    assert (Status.CREATED, None) == await expire_at(relay, GRACE - TICK)
+    assert (Status.FAILED, SILENT) == await expire_at(relay, TICK)
+
+
+async def test_result_is_found_when_discord_is_back(relay: FakeRelay) -> None:
+    """A job whose channel could not be read at its deadline completes when it can be."""
+    relay.store.jobs["job-1"] = a_running_job(press=PressPhase.BOUND)
+    relay.discord.messages[a_result().id] = a_result()
+    relay.discord.unreadable = DiscordUnavailable("no", may_have_happened=True)
+    await expire_at(relay, DEADLINES.whole_job)
+    relay.discord.unreadable = None
+
+    assert (Status.COMPLETED, None) == await expire_at(relay, GRACE / 2)
+
+
+async def test_nobody_is_spared_for_an_earlier_trouble(relay: FakeRelay) -> None:
+    """The minute is counted anew each time that a channel cannot be read, and a press that never left has none."""
+    relay.discord.unreadable = DiscordUnavailable("no", may_have_happened=True)
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.store.jobs["job-2"] = a_job("job-2")
+    await expire_at(relay, DEADLINES.first_message)
+    await expire_at(relay, GRACE)
+    await expire_at(relay, TICK)
+    relay.store.jobs["job-3"] = a_running_job("job-3", press=PressPhase.BOUND)
+    await expire_at(relay, DEADLINES.whole_job - DEADLINES.first_message - GRACE - TICK)
+
+    assert [Status.FAILED, Status.FAILED, Status.CREATED] == [
+        relay.job(name).status for name in ("job-1", "job-2", "job-3")
+    ]
 
 
 async def test_slow_history_keeps_no_other_channel_waiting(relay: FakeRelay) -> None:

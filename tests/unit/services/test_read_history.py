@@ -83,11 +83,11 @@ async def test_messages_of_completed_jobs_are_not_looked_at_again(relay: FakeRel
     ids=lambda value: type(value).__name__,
 )
 async def test_unreadable_is_left_for_later(relay: FakeRelay, trouble: Exception) -> None:
-    """Whatever keeps a history from being read is nobody's failure."""
+    """Whatever keeps a history from being read is nobody's failure, and is told."""
     relay.store.jobs["job-1"] = a_running_job()
     relay.discord.unreadable = trouble
-    await relay.history.catch_up([relay.job()])
 
+    assert {CHANNEL} == await relay.history.catch_up([relay.job()])
     assert Status.CREATED is relay.job().status
 
 

@@ -81,7 +81,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=_rows, default=ROWS, help="only these, as C1,C2")
     parser.add_argument("--only", type=lambda text: text.split(","), help="only these sabotages")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2, help="rows at a time")
+    parser.add_argument("--jobs", type=int, default=3, help="rows at a time")
     parser.add_argument("--folder", type=Path, help="where the ledgers go; a new folder unless given")
     return parser.parse_args(sys.argv[1:] if argv is None else argv)
 

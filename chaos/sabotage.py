@@ -206,7 +206,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "commit_without_sync": Sabotage(_commit_without_sync, "C3", 0.2, "is lost"),
     "callback_after_commit": Sabotage(_callback_after_commit, "C1", 1.0, "I2 "),
     "delivered_before_sent": Sabotage(_delivered_before_sent, "C1", 1.0, "I2 "),
-    "no_recovery": Sabotage(_no_recovery, "C2", 0.1, "failed although"),
+    "no_recovery": Sabotage(_no_recovery, "C2", 0.2, "failed although"),
     "no_intent": Sabotage(_no_intent, "C1", 1.0, "I5 "),
     "new_id_each_try": Sabotage(_new_id_each_try, "C2", 0.03, "I3 "),
     "no_fencing": Sabotage(_no_fencing, "C5", 1.0, "I4 "),

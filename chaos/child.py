@@ -7,6 +7,7 @@ The server knows nothing of this. It runs the command line's own `serve`; a plan
                                               write each step's name before
     {"sabotage": "callback_after_commit"}     break a promise on purpose
     {"clock": "/path"}                        add the seconds in that file to the machine's clock
+    {"pulse": "/path"}                        write down when the event loop was late, and by how much
 """
 
 import json
@@ -14,7 +15,7 @@ import sys
 import traceback
 from typing import Any
 
-from chaos import points, sabotage, shifted_clock
+from chaos import points, pulse, sabotage, shifted_clock
 
 
 def run(argv: list[str], plan: dict[str, Any]) -> int:
@@ -23,6 +24,8 @@ def run(argv: list[str], plan: dict[str, Any]) -> int:
 
     if "clock" in plan:
         shifted_clock.shift(plan["clock"])
+    if "pulse" in plan:
+        pulse.watch(plan["pulse"])
     if "sabotage" in plan:
         sabotage.SABOTAGES[plan["sabotage"]].apply()
     if "kill" in plan:

@@ -53,11 +53,21 @@ class Clients:
         #: Set whenever an answer came.
         self.news = asyncio.Event()
 
+    def call_back_at(self, urls: Sequence[str]) -> None:
+        """Let the callers' servers be these from now on."""
+        self._reply_urls = itertools.cycle(urls)
+
+    def next_url(self) -> str:
+        """Return the caller's server whose turn it is."""
+        return next(self._reply_urls)
+
     @property
     def acknowledged(self) -> int:
         return len(self.jobs)
 
-    async def create(self, seat: Seat, *, picture: bytes | None = None) -> tuple[int | None, dict[str, Any]]:
+    async def create(
+        self, seat: Seat, *, picture: bytes | None = None, reply_url: str | None = None
+    ) -> tuple[int | None, dict[str, Any]]:
         """POST create. Returns status and body; None when there was no answer."""
         number = next(self._numbers)
         # Of one length, so that none is part of another.
@@ -66,7 +76,7 @@ class Clients:
         asked = {"prompt": prompt}
         if picture is not None:
             asked["picture"] = hashlib.sha256(picture).hexdigest()
-        return await self._submit(seat, "create", number, fields, asked, picture)
+        return await self._submit(seat, "create", number, fields, asked, picture, reply_url)
 
     async def press(self, seat: Seat, parent: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
         """POST button for a finished job that nobody has pressed before."""
@@ -82,14 +92,15 @@ class Clients:
         fields: dict[str, str],
         asked: dict[str, str],
         picture: bytes | None = None,
+        reply_url: str | None = None,
     ) -> tuple[int | None, dict[str, Any]]:
-        request = f"{self._seed}-{number}"
+        request, url = f"{self._seed}-{number}", reply_url or self.next_url()
         await self._ledger.noted(
             "asked",
-            request=request, verb=verb, channel=seat.channel, max_jobs=seat.max_jobs, reply=True, **asked,
+            request=request, verb=verb, channel=seat.channel, max_jobs=seat.max_jobs, reply=True, url=url, **asked,
         )  # fmt: skip
         form = aiohttp.FormData(default_to_multipart=True)
-        for name, value in {**fields, "replyUrl": next(self._reply_urls), "replyRef": request}.items():
+        for name, value in {**fields, "replyUrl": url, "replyRef": request}.items():
             form.add_field(name, value)
         if picture is not None:
             form.add_field("image", picture, filename="blob", content_type="application/octet-stream")
@@ -146,6 +157,17 @@ class Clients:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
         return found if isinstance(found, list) else None
+
+    async def tries(self, job: str, *, final: bool = False) -> list[dict[str, Any]]:
+        """GET the tries of a job's callback that are over. The last look is written down. Raises when there was no answer."""
+        async with self._http.get(
+            f"{self.base_url}/v1/pikarelay/callbacks/{job}", headers=self._headers
+        ) as answer:
+            body = await answer.json()
+            if final:
+                await self._ledger.noted("log", job=job, status=answer.status, body=body)
+        tries: list[dict[str, Any]] = body.get("log", [])
+        return tries
 
     async def configure(self, seat: Seat) -> None:
         """POST the account of a channel."""

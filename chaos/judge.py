@@ -3,11 +3,12 @@ The judge: says from the four ledgers alone which promises were broken. Pure; it
 
 What the ledgers hold:
 
-    client    asked {request, verb, channel, max_jobs, prompt | parent_message} · answered {request, status, body} ·
+    client    asked {request, verb, channel, max_jobs, url, prompt | parent_message} · answered {request, status, body} ·
               unanswered {request} · saw {job, status, body, final} · listed {jobs} · probed {channel, max_jobs, accepted, next_status}
     upstream  the local Discord's own entries; `interaction_accepted`, `result` and `presses` {by_nonce} count here
     receiver  received {callback, job, digest, body, try} · replied {try, status | null when cut}
-    killer    started · killed {pid} · died {pid} · stopped {pid} · continued {pid} · faulted {unknown} · cleared {longest_step} · quiet · restless
+    killer    started · killed {pid} · died {pid} · stopped {pid} · continued {pid} · faulted {unknown} · withheld {url} ·
+              cleared {longest_step} · quiet · restless
 """
 
 import json
@@ -147,19 +148,27 @@ def callbacks_have_one_id(history: History) -> Iterator[Violation]:
 
 
 def deliveries_repeat_for_a_reason(history: History) -> Iterator[Violation]:
-    """I4: a callback that was taken comes again only when a kill or a stop kept the server from noting so."""
+    """I4: a callback that was taken comes again only when a kill, a stop or a fault kept the server from knowing so."""
     interruptions = [(e["at"], _gone(e, history.killer)) for e in history.kills]
     stops = (e for e in history.killer if e["event"] in {"stopped", "continued"})
     interruptions += [(stop["at"], go["at"]) for stop, go in pairwise(stops) if stop["event"] == "stopped"]
+    withheld = defaultdict(list)
+    for entry in history.killer:
+        if entry["event"] == "withheld":
+            withheld[entry["url"]].append(entry["at"])
     for job in history.received:
         taken = history.deliveries(job)
+        # Each answer that was kept back excuses one repetition, of a callback that its fault had met before.
+        kept_back = sorted(withheld[history.asked[job].get("url")]) if job in history.asked else []
         for first, again in pairwise(taken):
             replied = history.replies[first["try"]]["at"]
             excused = any(
                 first["at"] <= end and begin <= min(replied + _NOTING_SECONDS * _NS, again["at"])
                 for begin, end in interruptions
             )
-            if not excused:
+            if not excused and kept_back and kept_back[0] <= replied:
+                kept_back.pop(0)
+            elif not excused:
                 yield Violation("I4", job, "was delivered again although nothing interrupted the first time")
 
 

@@ -68,6 +68,21 @@ class Server:
     async def signal(self, number: int) -> None:
         os.kill(await self.pid, number)
 
+    async def resident_kib(self) -> int:
+        """Return how much memory it holds now, and begin a new count of the most."""
+        folder = Path(f"/proc/{await self.pid}")
+        (folder / "clear_refs").write_text("5")
+        return self._kib(folder, "VmRSS")
+
+    async def most_resident_kib(self) -> int:
+        """Return the most memory that it has held since `resident_kib`."""
+        return self._kib(Path(f"/proc/{await self.pid}"), "VmHWM")
+
+    @staticmethod
+    def _kib(folder: Path, name: str) -> int:
+        lines = (folder / "status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         if not self.ended.done():
@@ -102,16 +117,25 @@ class Zygote:
             await hearing
 
     async def serve(
-        self, arguments: list[str], log: Path, settings: Mapping[str, str], plan: Mapping[str, Any]
+        self,
+        arguments: list[str],
+        log: Path,
+        settings: Mapping[str, str],
+        plan: Mapping[str, Any],
+        environment: Mapping[str, str],
     ) -> Server:
-        """Fork a server. `settings` are environment variables without their prefix, in lower case."""
+        """Fork a server. `settings` are variables of `environment` without their prefix, in lower case."""
         assert self._process.stdin is not None
         number = len(self._servers) + 1
         server = self._servers[number] = Server(log)
         order = {
             "id": number,
             "argv": ["serve", "--json", "--until-stdin-closes", *arguments],
-            "env": {**self._environment, **{f"PIKARELAY_{k.upper()}": v for k, v in settings.items()}},
+            "env": {
+                **self._environment,
+                **environment,
+                **{f"PIKARELAY_{k.upper()}": v for k, v in settings.items()},
+            },
             "log": str(log),
             "plan": dict(plan),
         }

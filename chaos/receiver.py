@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import json
+import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -23,6 +25,19 @@ ORIGINS = 20
 def kind(_callback: str, _number: int) -> int | None:
     """Always 200."""
     return 200
+
+
+@dataclass(frozen=True)
+class Came:
+    """One try of a callback, as it came in."""
+
+    callback: str
+    number: int
+    job: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.callback}/{self.number}"
 
 
 class Receiver:
@@ -43,36 +58,50 @@ class Receiver:
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def _take(self, request: web.Request) -> web.StreamResponse:
-        raw = await request.read()
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        callback, body = request.headers["webhook-id"], json.loads(raw)
+    async def taken_down(self, headers: Mapping[str, str], raw: bytes, *, began: int | None = None) -> "Came":
+        """
+        Write down a callback that has come in, and return which try of it that was.
+
+        `began` is when its beginning was seen, on the ledger's clock; the whole of it takes a busy receiver longer.
+        """
+        callback, body = headers["webhook-id"], json.loads(raw)
         self._tries[callback] += 1
-        number = self._tries[callback]
-        name, job = f"{callback}/{number}", body["jobid"]
+        came = Came(callback, self._tries[callback], body["jobid"])
         await self._ledger.noted(
             "received",
             callback=callback,
-            job=job,
+            job=came.job,
             digest=hashlib.sha256(raw).hexdigest(),
             body=body,
-            stamp=request.headers["webhook-timestamp"],
-            **{"try": name},
+            stamp=headers["webhook-timestamp"],
+            began=began or time.monotonic_ns(),
+            **{"try": came.name},
         )
-        self.tries_of_job[job] += 1
+        self.tries_of_job[came.job] += 1
         self.news.set()
-        if number == 1:
+        return came
+
+    async def replying(self, came: "Came", status: int | None) -> None:
+        """Write down what is about to be answered; None is a connection that is cut."""
+        await self._ledger.noted("replied", status=status, **{"try": came.name})
+        if status is not None and 200 <= status <= 299:
+            self.delivered.add(came.job)
+            self.news.set()
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        began = time.monotonic_ns()
+        raw = await request.read()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        came = await self.taken_down(request.headers, raw, began=began)
+        if came.number == 1:
             await self.answering.wait()
-        status = self.manner(callback, number)
-        await self._ledger.noted("replied", status=status, **{"try": name})
+        status = self.manner(came.callback, came.number)
+        await self.replying(came, status)
         if status is None:
             if request.transport is not None:  # else the server has hung up first
                 request.transport.abort()
             return web.Response()
-        if 200 <= status <= 299:
-            self.delivered.add(job)
-            self.news.set()
         return web.Response(status=status, text="ok")
 
     @asynccontextmanager

@@ -202,6 +202,40 @@ def _callback_before_answer() -> None:
     setattr(Board, "answered", at_once)
 
 
+def _breaker_drops() -> None:
+    """A callback whose try has failed is given up instead of waiting."""
+    from pikarelay.services import deliver_callback
+    from pikarelay.services.ports import CallbackOutcome
+
+    outcome_of = deliver_callback.outcome_of
+
+    def dropping(callback: Any, delivery: Any, *rest: Any) -> CallbackOutcome:
+        outcome = outcome_of(callback, delivery, *rest)
+        if delivery.error is None:
+            return outcome
+        return msgspec.structs.replace(outcome, retry_at=None, given_up=True)
+
+    setattr(deliver_callback, "outcome_of", dropping)
+
+
+def _first_address_only() -> None:
+    """Of a name's addresses the first is judged, and the others are not looked at."""
+    from pikarelay.callbacks.guard import GuardedResolver
+
+    resolve = GuardedResolver.resolve
+
+    async def careless(self: Any, *what: Any, **more: Any) -> Any:
+        careful = copy.copy(self)
+
+        async def first(name: str, family: int) -> Any:
+            return (await self._lookup(name, family))[:1]
+
+        careful._lookup = first
+        return await resolve(careful, *what, **more)
+
+    setattr(GuardedResolver, "resolve", careless)
+
+
 SABOTAGES: dict[str, Sabotage] = {
     "commit_without_sync": Sabotage(_commit_without_sync, "C3", 0.2, "is lost"),
     "callback_after_commit": Sabotage(_callback_after_commit, "C1", 1.0, "I2 "),
@@ -211,4 +245,6 @@ SABOTAGES: dict[str, Sabotage] = {
     "new_id_each_try": Sabotage(_new_id_each_try, "C2", 0.03, "I3 "),
     "no_fencing": Sabotage(_no_fencing, "C5", 1.0, "I4 "),
     "slot_freed_in_memory": Sabotage(_slot_freed_in_memory, "C2", 0.05, "acknowledged in a minute"),
+    "breaker_drops": Sabotage(_breaker_drops, "C7", 0.1, "I2 "),
+    "first_address_only": Sabotage(_first_address_only, "C11", 0.1, "class mixed answers"),
 }

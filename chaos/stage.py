@@ -107,6 +107,7 @@ class Stage:
         max_jobs: int = 4,
         settings: Mapping[str, str] | None = None,
         plan: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.world = world
         self.upstream = world.upstream
@@ -116,6 +117,7 @@ class Stage:
         self.folder = ledgers.folder
         #: What the run's servers are to do beside their work, from the first to the last; see `chaos.child`.
         self.plan = dict(plan or {})
+        self.environment = dict(environment or {})
         self.settings = {**SETTINGS, **(settings or {})}
         self.seats: list[Seat] = []
         self.server: Server | None = None
@@ -155,6 +157,7 @@ class Stage:
                 "--discord-api-url", self.upstream.api,
             ],
             self.folder / "pikarelay.log", self.settings, {**self.plan, **(plan or {})},
+            self.environment,
         )  # fmt: skip
         return self.server
 
@@ -297,10 +300,11 @@ class Stage:
         self.ledgers.upstream.note("presses", by_nonce={n: c for n, c in presses.items() if n in nonces})
         await self.ledgers.upstream.synced()
 
-    def verdict(self) -> "Verdict":
-        """Read the ledgers back from the disk, and judge them."""
+    def verdict(self, *also: Callable[[History], list[Violation]]) -> "Verdict":
+        """Read the ledgers back from the disk, and judge them: as all are judged, and by what a row adds."""
         history = History.read(self.folder)
-        return Verdict(self.folder, counts(history), judge(history))
+        violations = [violation for each in (judge, *also) for violation in each(history)]
+        return Verdict(self.folder, history, violations)
 
     async def close(self) -> None:
         if self.server is not None and self.server.pid.done():
@@ -310,7 +314,8 @@ class Stage:
 class Verdict:
     """What became of one stage."""
 
-    def __init__(self, folder: Path, numbers: dict[str, int], violations: list[Violation]) -> None:
+    def __init__(self, folder: Path, history: History, violations: list[Violation]) -> None:
         self.folder = folder
-        self.numbers = numbers
+        self.history = history
+        self.numbers = counts(history)
         self.violations = violations

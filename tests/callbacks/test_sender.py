@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from chaos.certificates import certificate
 
 from pikarelay.callbacks.addresses import AddressPolicy, parse_exceptions
 from pikarelay.callbacks.answer import MOST_INTERIM
 from pikarelay.callbacks.names import Lookup, NameServers
-from pikarelay.callbacks.sender import ANSWER_LIMIT, HttpCallbackSender
+from pikarelay.callbacks.sender import ANSWER_LIMIT, HttpCallbackSender, classify
 from pikarelay.outbound import open_callback_session
 from pikarelay.services.ports import Callback, CallbackSender, Delivery
 from tests.callbacks.lookups import answers
@@ -268,6 +269,15 @@ async def test_hang_up_is_a_protocol_error(open_receiver: Any, send: Send) -> No
     delivery = await send(receiver.url())
 
     assert (delivery.status, delivery.error) == (None, "protocol")
+
+
+@pytest.mark.parametrize(("is_tls", "error"), [(False, "protocol"), (True, "tls")])
+def test_reset_before_anything_was_sent(*, is_tls: bool, error: str) -> None:
+    """A receiver that resets a connection at once has hung up; with TLS it has refused the handshake."""
+    key: Any = None
+    reset = aiohttp.ClientConnectorError(key, ConnectionResetError(104, "Connection reset by peer"))
+
+    assert error == classify(reset, is_tls=is_tls)
 
 
 async def test_nobody_there_is_a_connect_error(send: Send) -> None:

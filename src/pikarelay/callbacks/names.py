@@ -17,11 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiodns
+import pycares
 
 #: Before the first repetition of a question; c-ares doubles it each time, and lowers it where answers come quickly.
 _FIRST_WAIT_SECONDS = 1.0
 #: Enough for the shortest of such waits (a quarter of a second) to go on beyond the deadline of a lookup.
 _QUESTIONS = 5
+#: What does not fit into a datagram, some seventy addresses, is more than is used of any answer. Asked for by TCP, a stranger's
+#: name with thousands of them would hold up the answers to all others.
+_FLAGS = pycares.ARES_FLAG_EDNS | pycares.ARES_FLAG_IGNTC
 #: Leave the order to the connection, which tries both families. To sort them, c-ares would make a socket for each.
 _NOSORT = 1 << 7
 
@@ -64,6 +68,7 @@ class NameServers:
             self._resolver = aiodns.DNSResolver(
                 self._addresses or None,
                 loop=asyncio.get_running_loop(),
+                flags=_FLAGS,
                 timeout=_FIRST_WAIT_SECONDS,
                 tries=_QUESTIONS,
             )

@@ -90,7 +90,7 @@ class HttpCallbackSender:
             pass
         # RuntimeError is what uvloop raises for some sockets that die while they connect.
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-            seen.error = classify(error)
+            seen.error = classify(error, is_tls=url.scheme == "https")
             return seen
         seen.error = _judge(seen.status)
         return seen
@@ -120,20 +120,21 @@ class _Seen:
     answer: bytearray = field(default_factory=bytearray)
 
 
-def classify(error: Exception) -> str:
+def classify(error: Exception, *, is_tls: bool) -> str:
     """Return the one word for what went wrong, as in `CallbackAttempt.error`."""
     match error:
         case aiohttp.ClientConnectorError(os_error=AddressRefused()) | aiohttp.InvalidURL():
             return "blocked"
         case aiohttp.ClientConnectorDNSError():
             return "dns"
-        # A connection that is made and then reset, before anything was sent: a handshake that the other side refused.
+        # A connection that is made and then reset, before anything was sent: with TLS, a handshake that the other side
+        # refused; without it, a receiver that hung up.
         case (
             aiohttp.ClientSSLError()
             | ssl.SSLError()
             | aiohttp.ClientConnectorError(os_error=ConnectionResetError())
         ):
-            return "tls"
+            return "tls" if is_tls else "protocol"
         # Not a `timeout`: nothing reached the receiver, so nothing there can still be at work on it.
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
             return "connect"

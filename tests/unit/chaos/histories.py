@@ -39,7 +39,7 @@ class Forge:
         name, channel, prompt = f"J{number}", f"C{number % 3}", f"a kite {number:03}"
         self.note(
             self.client, "asked", request=f"r{number}", verb="create", channel=channel, max_jobs=4, reply=True,
-            prompt=prompt,
+            prompt=prompt, url=url_of(number),
         )  # fmt: skip
         self.note(
             self.upstream, "interaction_accepted", interaction_id=f"i{number}", type=2, nonce=f"n{number}",
@@ -65,10 +65,11 @@ class Forge:
     def receive(self, number: int, attempt: int, final: dict[str, Any], status: int | None) -> None:
         callback = f"cb{number}"
         name = f"{callback}/{attempt}"
-        self.note(
+        came = self.note(
             self.receiver, "received", callback=callback, job=f"J{number}", digest=f"d{number}", body=final,
             **{"try": name},
         )  # fmt: skip
+        came["began"] = came["at"]
         self.note(self.receiver, "replied", status=status, **{"try": name})
 
     def end(self) -> None:
@@ -80,6 +81,11 @@ class Forge:
             self.note(self.client, "probed", channel=channel, max_jobs=4, accepted=4, next_status=429)
         nonces = [e["nonce"] for e in self.upstream if e["event"] == "interaction_accepted"]
         self.note(self.upstream, "presses", by_nonce=dict.fromkeys(nonces, 1))
+
+
+def url_of(number: int) -> str:
+    """Return where job `J<number>` is called back, a target of its own."""
+    return f"http://127.0.0.1:{40_000 + number}/hook"
 
 
 def body(job: str, status: str, second: int, *, video: str | None = None) -> dict[str, Any]:

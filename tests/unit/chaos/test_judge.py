@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from chaos.judge import UNKNOWN, counts, judge
 
-from tests.unit.chaos.histories import SECOND, Forge, body, valid
+from tests.unit.chaos.histories import SECOND, Forge, body, url_of, valid
 
 LAST = "J12"
 
@@ -67,6 +67,25 @@ def callback_repeats_after_the_next_start(forge: Forge) -> None:
     forge.receive(12, attempt + 2, final, 200)
 
 
+def _withhold(forge: Forge, *, repetitions: int) -> None:
+    """A fault keeps back the answer to a callback of a job of its own, which is delivered again so many times."""
+    forge.note(forge.killer, "withheld", url=url_of(13))
+    forge.job(13)
+    final = forge.client[-1]["body"]
+    tries = sum(e["event"] == "received" and e["job"] == "J13" for e in forge.receiver)
+    for number in range(1, 1 + repetitions):
+        forge.receive(13, tries + number, final, 200)
+
+
+def callback_repeats_more_than_was_withheld(forge: Forge) -> None:
+    _withhold(forge, repetitions=2)
+
+
+def callback_repeats_where_another_was_withheld(forge: Forge) -> None:
+    forge.note(forge.killer, "withheld", url=url_of(11))
+    callback_repeats_for_nothing(forge)
+
+
 def request_is_submitted_twice(forge: Forge) -> None:
     accepted = forge.upstream[_last(forge.upstream, "interaction_accepted")]
     forge.upstream.append({**accepted, "interaction_id": "i-again", "nonce": "n-again"})
@@ -122,6 +141,8 @@ FORGERIES: dict[Callable[[Forge], None], str] = {
     callback_has_other_bytes: "I3",
     callback_repeats_for_nothing: "I4",
     callback_repeats_after_the_next_start: "I4",
+    callback_repeats_more_than_was_withheld: "I4",
+    callback_repeats_where_another_was_withheld: "I4",
     request_is_submitted_twice: "I5",
     video_is_anothers: "I5",
     unknown_outcomes_abound: "I5",
@@ -183,6 +204,14 @@ def test_a_server_that_stood_still_may_repeat_what_was_under_way() -> None:
     """A delivery just before a stop may come again after it; one long before the stop may not."""
     assert [] == _delivered_twice(stop_after_seconds=1)
     assert ["I4"] == _delivered_twice(stop_after_seconds=10)
+
+
+def test_what_was_withheld_may_be_delivered_again() -> None:
+    """A callback whose answer a fault kept from the server comes once more for that."""
+    forge = valid(7)
+    _withhold(forge, repetitions=1)
+
+    assert [] == judge(forge.history())
 
 
 def test_counts_say_what_was_at_stake() -> None:

@@ -40,8 +40,8 @@ from pikarelay.services.cancel_job import cancel_job
 from pikarelay.services.ports import Identity
 from pikarelay.store import sqlite as store_module
 from pikarelay.store.migrations import migrate, sqlite_url
+from pikarelay.store.root_key import KeySource, load_root_key
 from pikarelay.store.sqlite import SqliteRunner, SqliteStore
-from pikarelay.store.vault import load_root_key
 from tests import factories
 from tests.factories import CHANNEL, TOKEN
 from tests.fakes import relay as wiring
@@ -109,7 +109,7 @@ class Core(RuleBasedStateMachine):
         async def start() -> None:
             path = self.folder / "pikarelay.db"
             store_module.SqliteRunner = InlineRunner  # type: ignore[misc]
-            opened = SqliteStore.open(path, root_key=load_root_key(self.folder))
+            opened = SqliteStore.open(path, root_key=load_root_key(KeySource(self.folder)))
             self.store = await self.stack.enter_async_context(opened)
             await self.store.add_caller(Caller(caller_id="caller-1", name="Ann", created=START))
             self.discord = FakeDiscord(self.clock)
@@ -291,7 +291,7 @@ def check(examples: int, steps: int, number: int) -> None:
         Core.template = Path(folder) / "template"
         Core.template.mkdir()
         migrate(sqlite_url(Core.template / "pikarelay.db"))
-        load_root_key(Core.template)
+        load_root_key(KeySource(Core.template))
         run_state_machine_as_test(
             seed(number)(Core),
             settings=settings(

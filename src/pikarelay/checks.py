@@ -15,6 +15,7 @@ from pikarelay.bootstrap import discord_session
 from pikarelay.bootstrap.stores import database_url, open_store
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.job import Account
+from pikarelay.jobs.secret import UNREADABLE
 from pikarelay.settings import Settings, SettingsError
 from pikarelay.store.migrations import (
     DatabaseUnreachable,
@@ -23,7 +24,9 @@ from pikarelay.store.migrations import (
     schema_state,
     sqlite_path,
 )
-from pikarelay.store.vault import KeyUnusable, Unsealable, WrongKey
+from pikarelay.store.root_key import KeyUnusable, WrongKey
+from pikarelay.store.sqlite_file import DatabaseDamaged, check_structure
+from pikarelay.store.vault import DataKeyDamaged
 
 _PATIENCE = aiohttp.ClientTimeout(total=10)
 
@@ -74,8 +77,8 @@ async def _store(settings: Settings, session: aiohttp.ClientSession) -> AsyncIte
     except (KeyUnusable, WrongKey) as error:
         yield Finding(False, str(error), "Put back the root key that the database was made with.")
         return
-    except Unsealable as error:
-        yield Finding(False, f"A stored token cannot be read: {error}.", "Set that account up again.")
+    except DataKeyDamaged as error:
+        yield Finding(False, str(error))
         return
     except Unavailable:
         yield Finding(False, "The database cannot be opened.", "Check its owner, mode and disk.")
@@ -99,13 +102,17 @@ async def _schema(settings: Settings) -> Finding:
                 "`pikarelay serve` or `pikarelay migrate` makes it.",
             )
         state = await asyncio.to_thread(schema_state, url)
+        if path is not None:
+            await asyncio.to_thread(check_structure, path)
     except SettingsError as error:
         return Finding(False, f"The database is not known: {error}.", "Mend store.database_file.")
+    except DatabaseDamaged as error:
+        return Finding(False, str(error))
     except DatabaseUnreachable as error:
         return Finding(False, str(error), "Start it, and check that this machine reaches it.")
     if not state.is_current:
-        return Finding(False, str(SchemaOutdated(state)), "Stop the server, then run `pikarelay migrate`.")
-    return Finding(True, f"The database {place} has the schema that this version needs.")
+        return Finding(False, str(SchemaOutdated(state, url)), "Stop the server first.")
+    return Finding(True, f"The database {place} is whole, and has the schema that this version needs.")
 
 
 def _tokens(count: int) -> Finding:
@@ -116,6 +123,10 @@ def _tokens(count: int) -> Finding:
 
 async def _account(settings: Settings, session: aiohttp.ClientSession, account: Account) -> Finding:
     name = f"The account of channel {account.channel} ({account.discord_token.masked})"
+    if not account.discord_token.is_readable:
+        return Finding(
+            False, f"{name}: {UNREADABLE}.", f"Set it again: `pikarelay account set {account.channel}`."
+        )
     headers = {"Authorization": account.discord_token.reveal()}
     url = f"{settings.discord.api_url}/channels/{account.channel}/messages?limit=1"
     try:

@@ -9,6 +9,7 @@ shown without the variables of its frames: those hold what must not be printed. 
 import contextlib
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 import structlog
@@ -84,14 +85,19 @@ def _scrub_values(_logger: object, _name: str, event: EventDict) -> EventDict:
 
 
 def _scrubbed(value: Any) -> Any:
-    """Return a value without secrets, however deep they are in it."""
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, list | tuple):
-        return [_scrubbed(item) for item in value]
-    if isinstance(value, dict):
-        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
-    return value
+    """Return a value as it may be written, whatever is inside it."""
+    match value:
+        case str():
+            return scrub(value)
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {scrub(str(key)): _scrubbed(inner) for key, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_scrubbed(inner) for inner in value]
+        case _:
+            # What the renderer would make of it.
+            return scrub(repr(value))
 
 
 def _tame_values(_logger: object, _name: str, event: EventDict) -> EventDict:

@@ -18,8 +18,8 @@ from pikarelay.services.board import Board
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.store.migrations import migrate, sqlite_url
+from pikarelay.store.root_key import KeySource, load_root_key
 from pikarelay.store.sqlite import SqliteStore
-from pikarelay.store.vault import load_root_key
 from pikarelay.system import SystemClock, SystemIds
 from pikarelay.workers.callback_dispatcher import CallbackDispatcher
 from tests.callbacks.lookups import answers
@@ -57,7 +57,7 @@ async def test_a_hundred_dead_targets(tmp_path: Path, open_receiver: Any) -> Non
     migrate(sqlite_url(path))
     policy = AddressPolicy(exceptions=parse_exceptions(["127.0.0.0/8"]))
     async with (
-        SqliteStore.open(path, root_key=load_root_key(tmp_path)) as store,
+        SqliteStore.open(path, root_key=load_root_key(KeySource(tmp_path))) as store,
         open_callback_session(policy, answers([]), user_agent="pikarelay/test") as session,
     ):
         recorder = EventRecorder(store, board, clock, ids)

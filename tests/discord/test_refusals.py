@@ -27,7 +27,7 @@ from localdiscord.world.rules import Rules
 from pikarelay.discord.client.accounts import DiscordAccounts
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.messages import BotMessage, InteractionAccepted
-from pikarelay.jobs.secret import Secret
+from pikarelay.jobs.secret import Secret, Unreadable
 from tests.discord.pressing import create, order, retry
 from tests.discord.surroundings import Listener
 
@@ -82,6 +82,22 @@ async def test_an_account_that_is_not_welcome_is_not_used_again(
     (state,) = accounts.states()
     assert state.standing == standing
     assert state.reason == unusable.value.reason
+
+
+async def test_a_token_that_cannot_be_read_is_not_asked_about(
+    accounts: DiscordAccounts, parent: BotMessage, channel: str, requests: list[str]
+) -> None:
+    """What a stored token that cannot be read should do fails with that sentence, and Discord is not asked."""
+    lost = Unreadable("accounts.discord_token of a row")
+    asked = len(requests)
+
+    with pytest.raises(AccountUnusable, match=r"^stored token cannot be read$"):
+        await accounts.identify(lost, channel)
+    with pytest.raises(AccountUnusable):
+        await accounts.press_button(lost, retry(parent, "1002"))
+    await accounts.forget(lost)
+
+    assert asked == len(requests)
 
 
 async def test_a_person_can_release_an_account(

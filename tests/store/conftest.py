@@ -22,8 +22,8 @@ from pikarelay.services.ports import (
 )
 from pikarelay.store.migrations import migrate, sqlite_url
 from pikarelay.store.postgres import PostgresStore
+from pikarelay.store.root_key import KeySource, load_root_key
 from pikarelay.store.sqlite import SqliteStore
-from pikarelay.store.vault import load_root_key
 from tests.fakes.store import FakeStore
 from tests.postgres import PostgresServer
 
@@ -51,7 +51,7 @@ def _fake(_folder: Path) -> Opener:
 def _sqlite(folder: Path) -> Opener:
     path = folder / "pikarelay.db"
     migrate(sqlite_url(path))
-    root_key = load_root_key(folder)
+    root_key = load_root_key(KeySource(folder))
     return lambda: SqliteStore.open(path, root_key=root_key)
 
 
@@ -60,7 +60,7 @@ STORES: dict[str, Callable[[Path], Opener]] = {"fake": _fake, "sqlite": _sqlite}
 
 @pytest.fixture
 def postgres_opener(postgres: PostgresServer, tmp_path: Path) -> Opener:
-    url, root_key = postgres.new_database(), load_root_key(tmp_path)
+    url, root_key = postgres.new_database(), load_root_key(KeySource(tmp_path))
     return lambda: PostgresStore.open(url, root_key=root_key)
 
 

@@ -17,10 +17,11 @@ from pikarelay.store import moving
 from pikarelay.store.migrations import SchemaOutdated, migrate, sqlite_url
 from pikarelay.store.moving import Moved, move
 from pikarelay.store.postgres import PostgresStore
+from pikarelay.store.root_key import KeySource, RootKey, load_root_key
 from pikarelay.store.rules import MoveRefused
 from pikarelay.store.schema import metadata
 from pikarelay.store.sqlite import SqliteStore
-from pikarelay.store.vault import RootKey, load_root_key
+from pikarelay.store.sqlite_file import DatabaseDamaged
 from tests.postgres import PostgresServer
 from tests.store.conftest import (
     LEASE,
@@ -44,7 +45,7 @@ CALLERS = ("ann", "Bob", "\u00e5ke", "_x", "Zo\u00eb", "10", "9")
 
 @pytest.fixture
 def key(tmp_path: Path) -> RootKey:
-    return load_root_key(tmp_path)
+    return load_root_key(KeySource(tmp_path))
 
 
 @pytest.fixture
@@ -191,9 +192,14 @@ async def test_server_runs(source: Path, postgres: PostgresServer) -> None:
 
 
 async def test_nothing_to_move(tmp_path: Path, postgres: PostgresServer) -> None:
-    """A file that is not there, or has another schema, is refused by name."""
+    """A file that is not there, is empty, or has another schema, is refused by name."""
     with pytest.raises(MoveRefused, match=r"no database at .*none\.db"):
         await move(tmp_path / "none.db", postgres.new_database())
     (tmp_path / "empty.db").touch()
-    with pytest.raises(SchemaOutdated):
+    with pytest.raises(DatabaseDamaged, match=r"empty\.db"):
         await move(tmp_path / "empty.db", postgres.new_database())
+    migrate(sqlite_url(tmp_path / "old.db"))
+    with closing(sqlite3.connect(tmp_path / "old.db")) as raw, raw:
+        raw.execute("UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(SchemaOutdated, match=r"old\.db"):
+        await move(tmp_path / "old.db", postgres.new_database())

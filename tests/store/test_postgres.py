@@ -17,7 +17,7 @@ from pikarelay.jobs.job import Job
 from pikarelay.services.ports import Change
 from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated, migrate
 from pikarelay.store.postgres import PostgresStore
-from pikarelay.store.vault import RootKey, WrongKey, load_root_key
+from pikarelay.store.root_key import KeySource, RootKey, WrongKey, load_root_key
 from tests.postgres import PostgresServer, postgres_server
 from tests.proxy import Proxy, proxy_to
 from tests.store.conftest import (
@@ -42,7 +42,7 @@ def touch(job: Job) -> Change:
 
 @pytest.fixture
 def key(tmp_path: Path) -> RootKey:
-    return load_root_key(tmp_path)
+    return load_root_key(KeySource(tmp_path))
 
 
 @pytest.fixture

@@ -17,12 +17,14 @@ from msgspec.structs import replace
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.job import Job, Upload
 from pikarelay.jobs.requests import RequestKey
+from pikarelay.jobs.secret import Unreadable
 from pikarelay.services.ports import Change
 from pikarelay.store.compile import for_sqlite
 from pikarelay.store.migrations import SchemaOutdated, migrate, sqlite_url
+from pikarelay.store.root_key import KeySource, RootKey, WrongKey, load_root_key
 from pikarelay.store.rules import AlreadyThere
 from pikarelay.store.sqlite import GROUP, SqliteStore
-from pikarelay.store.vault import RootKey, Unsealable, WrongKey, load_root_key
+from pikarelay.store.sqlite_file import DatabaseDamaged
 from tests.store.conftest import (
     LEASE,
     NOW,
@@ -86,7 +88,9 @@ class Tracer:
 @asynccontextmanager
 async def traced(folder: Path) -> AsyncIterator[tuple[SqliteStore, Tracer]]:
     tracer = Tracer()
-    async with SqliteStore.open(database(folder), root_key=load_root_key(folder), trace=tracer) as store:
+    async with SqliteStore.open(
+        database(folder), root_key=load_root_key(KeySource(folder)), trace=tracer
+    ) as store:
         yield store, tracer
 
 
@@ -345,7 +349,7 @@ class TestTroubles:
 
     async def test_two_stores_on_one_file(self, tmp_path: Path) -> None:
         """Two stores on one file see each other's writes at once, and never admit past the limit."""
-        path, key = database(tmp_path), load_root_key(tmp_path)
+        path, key = database(tmp_path), load_root_key(KeySource(tmp_path))
         async with SqliteStore.open(path, root_key=key) as one, SqliteStore.open(path, root_key=key) as two:
             await put(one, a_job(1))
             assert await two.job("job-0001") == a_job(1)
@@ -360,16 +364,16 @@ class TestTroubles:
     async def test_no_file(self, tmp_path: Path) -> None:
         """A database that is not there is not made by opening it."""
         with pytest.raises(SchemaOutdated, match="pikarelay migrate"):
-            async with SqliteStore.open(tmp_path / "none.db", root_key=load_root_key(tmp_path)):
+            async with SqliteStore.open(tmp_path / "none.db", root_key=load_root_key(KeySource(tmp_path))):
                 pass
         assert not (tmp_path / "none.db").exists()
 
     async def test_not_a_database(self, tmp_path: Path) -> None:
-        """A file that is no database is refused as unavailable."""
+        """A file that is no database is refused by its name."""
         (tmp_path / "not.db").write_bytes(b"hello" * 1000)
 
-        with pytest.raises(Unavailable):
-            async with SqliteStore.open(tmp_path / "not.db", root_key=load_root_key(tmp_path)):
+        with pytest.raises(DatabaseDamaged, match=r"not\.db is damaged: the file is not a database"):
+            async with SqliteStore.open(tmp_path / "not.db", root_key=load_root_key(KeySource(tmp_path))):
                 pass
 
 
@@ -388,9 +392,9 @@ class TestSecrets:
 
     @pytest.mark.parametrize("table", ["jobs", "accounts"])
     async def test_swapped_secrets_do_not_open(self, tmp_path: Path, table: str) -> None:
-        """A sealed token that was moved to another row does not open there."""
+        """A sealed token that was moved to another row does not open there, and the rest of the row can be read."""
         path = database(tmp_path)
-        async with SqliteStore.open(path, root_key=load_root_key(tmp_path)) as store:
+        async with SqliteStore.open(path, root_key=load_root_key(KeySource(tmp_path))) as store:
             await put(store, a_job(1), a_job(2))
             await store.put_account(an_account(channel="100"))
             await store.put_account(an_account(channel="200"))
@@ -400,18 +404,19 @@ class TestSecrets:
             ).fetchall()
             raw.execute(f"UPDATE {table} SET discord_token = iif(rowid = 1, ?, ?)", (two, one))
 
-        async with SqliteStore.open(path, root_key=load_root_key(tmp_path)) as store:
+        async with SqliteStore.open(path, root_key=load_root_key(KeySource(tmp_path))) as store:
             for number in (1, 2):
-                with pytest.raises(Unsealable):
-                    await (
-                        store.job(f"job-{number:04}")
-                        if table == "jobs"
-                        else store.account("ann", f"{number}00")
-                    )
+                found = await (
+                    store.job(f"job-{number:04}") if table == "jobs" else store.account("ann", f"{number}00")
+                )
+
+                assert found is not None
+                assert isinstance(found.discord_token, Unreadable)
+                assert "ann" == found.caller_id
 
     async def test_wrong_root_key(self, tmp_path: Path) -> None:
         """A database that was sealed with another root key says so at once, and names both keys."""
-        path, key = database(tmp_path), load_root_key(tmp_path)
+        path, key = database(tmp_path), load_root_key(KeySource(tmp_path))
         async with SqliteStore.open(path, root_key=key):
             pass
         wrong = RootKey(b"w" * 32, "/etc/wrong.key")
@@ -428,7 +433,7 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from pikarelay.store.sqlite import SqliteStore
-from pikarelay.store.vault import load_root_key
+from pikarelay.store.root_key import KeySource, load_root_key
 from tests.store.conftest import a_job, put
 
 async def write(store, start):
@@ -438,7 +443,7 @@ async def write(store, start):
         sys.stdout.flush()
 
 async def main(folder):
-    async with SqliteStore.open(folder / "pikarelay.db", root_key=load_root_key(folder)) as store:
+    async with SqliteStore.open(folder / "pikarelay.db", root_key=load_root_key(KeySource(folder))) as store:
         await asyncio.gather(*(write(store, start) for start in range(20)))
 
 asyncio.run(main(Path(sys.argv[1])))
@@ -465,7 +470,7 @@ async def test_killed_process_loses_nothing(tmp_path: Path) -> None:
     ids = [line.decode().strip() for line in acknowledged if line.endswith(b"\n")]
 
     assert len(ids) >= 300
-    async with SqliteStore.open(path, root_key=load_root_key(tmp_path)) as store:
+    async with SqliteStore.open(path, root_key=load_root_key(KeySource(tmp_path))) as store:
         assert [job_id for job_id in ids if await store.job(job_id) is None] == []
     with closing(sqlite3.connect(path)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

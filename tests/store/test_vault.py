@@ -1,22 +1,17 @@
 """Secrets open where they were sealed, with the key they were sealed with, and nowhere else."""
 
-import asyncio
-import os
-import stat
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
 import pytest
 
+from pikarelay.jobs.secret import Secret, SecretUnreadable
+from pikarelay.store.root_key import RootKey, WrongKey
 from pikarelay.store.vault import (
     DataKey,
-    KeyUnusable,
-    RootKey,
+    DataKeyDamaged,
+    UnknownKey,
     Unsealable,
     Vault,
-    WrongKey,
-    load_root_key,
     new_data_key,
+    rewrapped,
 )
 
 ROOT = RootKey(bytes(range(32)), "the test")
@@ -96,82 +91,55 @@ class TestDataKeys:
             Vault.unlock(wrong, [new_data_key(ROOT, 1)])
 
     def test_data_keys_cannot_trade_numbers(self) -> None:
-        """A data key stored under another number does not open."""
+        """A data key stored under another number does not open, and is told apart from a wrong root key."""
         key = new_data_key(ROOT, 1)
 
-        with pytest.raises(WrongKey):
+        with pytest.raises(DataKeyDamaged, match=r"Data key 2 .* Restore a backup"):
             Vault.unlock(ROOT, [DataKey(2, key.sealed, key.root_fingerprint)])
 
+    def test_key_that_another_process_made(self, vault: Vault) -> None:
+        """What a newer key has sealed asks for learning; then it opens, and new secrets are sealed by that key."""
+        second = new_data_key(ROOT, 2)
+        sealed = Vault.unlock(ROOT, [new_data_key(ROOT, 1), second]).seal("new", *PLACE)
 
-class TestRootKey:
-    def test_made_on_first_start(self, tmp_path: Path) -> None:
-        """The first start makes a key that only its owner can read; the second one uses it."""
-        folder = tmp_path / "data"
-        made = load_root_key(folder)
-        path = folder / "root.key"
+        with pytest.raises(UnknownKey):
+            vault.secret(sealed, *PLACE)
+        vault.learn([second])
 
-        assert load_root_key(folder).reveal() == made.reveal() == path.read_bytes()
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert [path] == list(folder.iterdir())
-        assert str(path) == made.source
+        assert Secret("new") == vault.secret(sealed, *PLACE)
+        assert 2 == vault.current == int.from_bytes(vault.seal("x", *PLACE)[1:5], "big")
 
-    async def test_two_first_starts(self, tmp_path: Path) -> None:
-        """Of processes that start together on a new folder, all use one key."""
-        with ThreadPoolExecutor(8) as pool:
-            loop = asyncio.get_running_loop()
-            keys = await asyncio.gather(
-                *(loop.run_in_executor(pool, load_root_key, tmp_path) for _ in range(8))
-            )
+    def test_key_that_is_nowhere(self, vault: Vault) -> None:
+        """What a key has sealed that is not there after learning either is unreadable, and says where it is."""
+        gone = Vault.unlock(ROOT, [new_data_key(ROOT, 7)]).seal("x", *PLACE)
 
-        assert len({key.reveal() for key in keys}) == 1
+        found = vault.after_learning.secret(gone, *PLACE)
 
-    @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o601])
-    def test_wide_open_file(self, tmp_path: Path, mode: int) -> None:
-        """A key that others may use is refused, with the command that closes it."""
-        load_root_key(tmp_path)
-        (tmp_path / "root.key").chmod(mode)
+        assert (False, "…secured…") == (found.is_readable, str(found))
+        with pytest.raises(
+            SecretUnreadable, match=r"stored token cannot be read: jobs\.discord_token of job-1"
+        ):
+            found.reveal()
 
-        with pytest.raises(KeyUnusable, match=f"mode {mode:04o}.*chmod 600 {tmp_path}"):
-            load_root_key(tmp_path)
+    def test_lost_root_key(self) -> None:
+        """Data keys of a root key that is gone are left alone: what they sealed is unreadable, all else is as ever."""
+        lost = RootKey(b"l" * 32, "the past")
+        first = new_data_key(lost, 1)
+        sealed = Vault.unlock(lost, [first]).seal("x", *PLACE)
 
-    def test_foreign_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A key of another user is refused."""
-        load_root_key(tmp_path)
-        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        vault = Vault.unlock(ROOT, [first, new_data_key(ROOT, 2)])
 
-        with pytest.raises(KeyUnusable, match="belongs to user id"):
-            load_root_key(tmp_path)
+        assert not vault.after_learning.secret(sealed, *PLACE).is_readable
+        assert "y" == vault.unseal(vault.seal("y", *PLACE), *PLACE)
 
-    @pytest.mark.parametrize("content", [b"", b"short", b"x" * 33, b"ab" * 31, b"\xff" * 64])
-    def test_not_a_key(self, tmp_path: Path, content: bytes) -> None:
-        """A file that holds no key is refused, and not overwritten."""
-        path = tmp_path / "root.key"
-        path.write_bytes(content)
-        path.chmod(0o600)
+    def test_another_root_key(self, vault: Vault) -> None:
+        """A data key under another root key opens with that one and no more with the first; secrets stay as they are."""
+        other = RootKey(b"o" * 32, "the future")
+        first = new_data_key(ROOT, 1)
+        sealed = Vault.unlock(ROOT, [first]).seal("x", *PLACE)
 
-        with pytest.raises(KeyUnusable):
-            load_root_key(tmp_path)
-        assert path.read_bytes() == content
+        moved = rewrapped(first, ROOT, other)
 
-    def test_given_file(self, tmp_path: Path) -> None:
-        """A key file given by a setting wins, may be in hex, and must be there."""
-        given = tmp_path / "given"
-        given.write_text("ab" * 32 + "\n")
-        given.chmod(0o600)
-
-        assert load_root_key(tmp_path, file=given, text="cd" * 32).reveal() == b"\xab" * 32
-        with pytest.raises(KeyUnusable, match="cannot be read"):
-            load_root_key(tmp_path, file=tmp_path / "none")
-        assert not (tmp_path / "root.key").exists()
-
-    def test_given_text(self, tmp_path: Path) -> None:
-        """A key given as text is used, and a wrong one is refused without being quoted."""
-        assert load_root_key(tmp_path, text="ab" * 32).reveal() == b"\xab" * 32
-        with pytest.raises(KeyUnusable) as refusal:
-            load_root_key(tmp_path, text="not-a-key")
-        assert "not-a-key" not in str(refusal.value)
-        assert refusal.value.__cause__ is None
-
-    def test_never_printed(self) -> None:
-        """Printing a root key shows where it is from and its fingerprint."""
-        assert repr(ROOT) == f"RootKey(source='the test', fingerprint='{ROOT.fingerprint}')"
+        assert "x" == Vault.unlock(other, [moved]).unseal(sealed, *PLACE)
+        with pytest.raises(WrongKey):
+            Vault.unlock(ROOT, [moved])

@@ -26,6 +26,44 @@ def test_scrub_takes_any_bearer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("{'Cookie': 'session=opensesame; other=1', 'a': 'b'}", "{'Cookie': '…secured…', 'a': 'b'}"),
+        ('"authorization": "opensesame"', '"authorization": "…secured…"'),
+        ("Authorization: Basic b3BlbjpzZXNhbWU=", "Authorization: Basic …secured…"),
+        ("GET https://cdn.example/a.mp4?hm=opensesame now", "GET https://cdn.example/a.mp4?…secured… now"),
+        (
+            "https://ann:opensesame@hook.example/x?key=opensesame",
+            "https://…secured…@hook.example/x?…secured…",
+        ),
+        (f"{OURS} and whsec_{'x' * 44}", "…secured… and …secured…"),
+    ],
+)
+def test_scrub_takes_what_carries_credentials(text: str, left: str) -> None:
+    """Headers with credentials lose their values, and URLs their user information and query."""
+    assert left == logs.scrub(text)
+
+
+def test_nested_values_are_scrubbed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A secret inside a list, a mapping or an object of any kind is not in what is written."""
+
+    class Holder:
+        def __repr__(self) -> str:
+            return f"Holder({DISCORD})"
+
+    logs.set_up(level="debug", as_json=True)
+    structlog.get_logger("test").info(
+        "event", many=[{"inner": (OURS, 7)}], held=Holder(), keys={DISCORD: None}
+    )
+    structlog.reset_defaults()
+    line = json.loads(capsys.readouterr().err)
+
+    assert [{"inner": ["…secured…", 7]}] == line["many"]
+    assert "Holder(…secured…)" == line["held"]
+    assert {"…secured…": None} == line["keys"]
+
+
+@pytest.mark.parametrize(
     "text", ["1574118295047503872", "gateway.resumed", "http://127.0.0.1:8080/v1/pika/jobs/"]
 )
 def test_scrub_leaves_the_rest(text: str) -> None:

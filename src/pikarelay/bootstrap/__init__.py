@@ -25,7 +25,7 @@ from pikarelay.api.operations import PikaOperations
 from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
 from pikarelay.api.server import HttpServer
-from pikarelay.bootstrap.stores import open_store, prepare_store
+from pikarelay.bootstrap.stores import check_database, open_store, prepare_store
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.guard import GuardedResolver
 from pikarelay.callbacks.names import Lookup, NameServers
@@ -153,6 +153,7 @@ class Server:
 @asynccontextmanager
 async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices]]:
     """Bind the port, open the store and the outbound sessions, and put the services together."""
+    check_database(settings)
     prepare_store(settings)
     clock, board = SystemClock(), Board()
     ids = SystemIds(clock.now)

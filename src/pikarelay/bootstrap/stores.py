@@ -1,15 +1,21 @@
 """Which store the settings mean: made, migrated, opened."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import structlog
+
 from pikarelay.settings import Settings, SettingsError
 from pikarelay.settings.values import DatabaseAddress, a_database
 from pikarelay.store.migrations import is_postgresql, migrate, schema_state, sqlite_path, sqlite_url
+from pikarelay.store.root_key import KeySource, load_root_key
 from pikarelay.store.sql import SqlStore
 from pikarelay.store.sqlite import SqliteStore
-from pikarelay.store.vault import load_root_key
+from pikarelay.store.sqlite_file import READ_WHOLE_BELOW, check_structure
+
+_log = structlog.get_logger(__name__)
 
 
 def database_url(settings: Settings) -> str:
@@ -64,16 +70,35 @@ async def move_store(settings: Settings, source: Path | None, say: Callable[[str
         say(f"{moved.table}: {moved.rows} rows are the same in both, SHA-256 {moved.digest}")
 
 
-@asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[SqlStore]:
-    """Open the configured store. Raises what the stores' own `open` and `load_root_key` raise."""
+def key_source(settings: Settings) -> KeySource:
+    """Return where the root key is to be looked for."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     key = settings.store.root_key
-    root_key = load_root_key(
-        settings.store.data_folder,
+    return KeySource(
+        folder=settings.store.data_folder,
         file=settings.store.root_key_file,
         text=None if key is None else key.reveal(),
+        credentials=Path(credentials) if credentials else None,
     )
+
+
+def check_database(settings: Settings) -> None:
+    """Raise `DatabaseDamaged` for a file that a server must not work on. A large one is not read as a whole."""
+    path = sqlite_path(database_url(settings))
+    if path is None or not path.exists():
+        return
+    size = path.stat().st_size
+    if size < READ_WHOLE_BELOW:
+        check_structure(path)
+    else:
+        _log.info("store.not_read_whole", bytes=size, advice="pikarelay check reads all of it")
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[SqlStore]:
+    """Open the configured store. Raises what the stores' own `open` and `load_root_key` raise; nothing was changed then."""
     url = database_url(settings)
+    root_key = load_root_key(key_source(settings), expected=schema_state(url).root_fingerprint)
     path = sqlite_path(url)
     if path is not None:
         async with SqliteStore.open(path, root_key=root_key) as embedded:

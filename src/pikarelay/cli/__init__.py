@@ -2,7 +2,7 @@
 The `pikarelay` command. A command parses, calls a service, prints.
 
 Results go to stdout, everything else to stderr. Exit status: 0 success, 1 a refusal or a failed check in one line, 2 a
-command line that cannot be understood. A command's module is imported when that command is called, and not before.
+command line that cannot be understood, 78 a root key that cannot be used. A command's module is imported when that command is called, and not before.
 """
 
 from cyclopts import App

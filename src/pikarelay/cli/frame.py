@@ -20,8 +20,10 @@ from pikarelay.errors import ApiError
 from pikarelay.services.keep_orphans import NotAssignable
 from pikarelay.settings import Settings, SettingsError
 from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated
+from pikarelay.store.root_key import KeyUnusable, WrongKey
 from pikarelay.store.rules import MoveRefused
-from pikarelay.store.vault import KeyUnusable, WrongKey
+from pikarelay.store.sqlite_file import DatabaseDamaged
+from pikarelay.store.vault import DataKeyDamaged
 
 T = TypeVar("T")
 
@@ -46,10 +48,10 @@ class Refusal(Exception):
 _MENDABLE = (
     Refusal,
     NotAssignable,
-    KeyUnusable,
-    WrongKey,
     SchemaOutdated,
     DatabaseUnreachable,
+    DatabaseDamaged,
+    DataKeyDamaged,
     MoveRefused,
 )
 
@@ -96,13 +98,15 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 def reporting(work: Callable[[], T]) -> T:
-    """Run it, and turn what an operator can mend into one line and status 1."""
+    """Run it, and turn what an operator can mend into one line and a status: 1, 2 for settings, 78 for the root key."""
     try:
         return work()
     except SettingsError as error:
         fail("\n".join(error.problems), status=2)
     except ApiError as error:
         fail(error.message)
+    except (KeyUnusable, WrongKey) as error:
+        fail(str(error), status=os.EX_CONFIG)
     except _MENDABLE as error:
         fail(str(error))
     except OSError as error:

@@ -22,6 +22,9 @@ from pikarelay.services.ports import (
 
 _log = structlog.get_logger(__name__)
 
+#: What is said of a try that was not made because the caller's signing secrets cannot be read.
+SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 -- a class of failures
+
 
 class CallbackDelivery:
     """Carries out tries that were claimed from the store."""
@@ -48,8 +51,7 @@ class CallbackDelivery:
         # A receiver that hears of a job before the POST has told its id would take the older answer for the newer one.
         await self._board.answered(callback.job_id)
         started = self._clock.now()
-        secrets = await self._store.callback_secrets(callback.caller_id, started)
-        delivery = await self._sender.send(callback, [kept.secret for kept in secrets])
+        delivery = await self._send(callback, started)
         now, jitter = self._clock.now(), self._draw()
         attempt = CallbackAttempt(
             callback_id=callback.callback_id,
@@ -75,6 +77,14 @@ class CallbackDelivery:
             given_up=outcome is not None and outcome.given_up,
         )
 
+    async def _send(self, callback: Callback, now: datetime) -> Delivery:
+        """Send it, signed if its caller has secrets. Where none of them can be read, nothing is sent: it would be unsigned."""
+        kept = await self._store.callback_secrets(callback.caller_id, now)
+        readable = [its.secret for its in kept if its.secret.is_readable]
+        if kept and not readable:
+            return Delivery(error=SECRET_UNREADABLE, duration=timedelta())
+        return await self._sender.send(callback, readable)
+
 
 def outcome_of(
     callback: Callback,
@@ -87,7 +97,9 @@ def outcome_of(
     """Say what follows from a try, for its callback and for its target, which stood as `health` says. Pure."""
     if delivery.error is None:
         return CallbackOutcome(delivered=True, health=after_success(health))
-    after = after_failure(health, status=delivery.status, error=delivery.error, now=now)
+    after = health
+    if delivery.error != SECRET_UNREADABLE:
+        after = after_failure(health, status=delivery.status, error=delivery.error, now=now)
     # A paused target costs no tries: the next one is due when the pause is over, whoever's it is.
     is_counted = not (health.is_tripped and after.is_tripped)
     verdict: datetime | GiveUp = now

@@ -23,10 +23,11 @@ from pikarelay.store import compile as compiled
 from pikarelay.store import transactions
 from pikarelay.store.compile import Sql
 from pikarelay.store.migrations import check_schema
+from pikarelay.store.root_key import RootKey
 from pikarelay.store.rows import Row
 from pikarelay.store.sql import OutcomeUnknown, SqlStore
 from pikarelay.store.transactions import Transaction
-from pikarelay.store.vault import RootKey, Vault, new_data_key
+from pikarelay.store.vault import Vault, new_data_key
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pikarelay.jobs.secret import Secret
+from pikarelay.jobs.secret import Secret, SecretUnreadable, Unreadable
 from tests.factories import TOKEN, a_job
 
 
@@ -59,3 +59,24 @@ def test_equality_is_by_content() -> None:
     assert hash(Secret(TOKEN)) == hash(Secret(TOKEN))
     assert Secret(TOKEN) != TOKEN
     assert Secret(TOKEN) != Secret("another")
+
+
+def test_unreadable_secret() -> None:
+    """A secret that cannot be opened prints like any other, reveals nothing, and says where it is kept when it is asked to."""
+    lost = Unreadable("accounts.discord_token of 3/ann/100")
+
+    assert ("…secured…", "Secret(…secured…)") == (str(lost), repr(lost))
+    assert (False, True) == (lost.is_readable, Secret(TOKEN).is_readable)
+    with pytest.raises(
+        SecretUnreadable, match=r"stored token cannot be read: accounts\.discord_token of 3/ann/100"
+    ):
+        lost.reveal()
+
+
+def test_unreadable_secrets_are_told_apart_by_place() -> None:
+    """Two unreadable secrets are the same when they are kept in one place; none is a text that happens to be its place."""
+    assert Unreadable("a") == Unreadable("a")
+    assert hash(Unreadable("a")) == hash(Unreadable("a"))
+    assert Unreadable("a") != Unreadable("b")
+    assert Unreadable("a") != Secret("a")
+    assert Secret("a") != Unreadable("a")

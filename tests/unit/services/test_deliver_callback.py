@@ -9,7 +9,7 @@ import pytest
 from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.breaker import Health
 from pikarelay.jobs.lifecycle import Cancelled
-from pikarelay.jobs.secret import Secret
+from pikarelay.jobs.secret import Secret, Unreadable
 from pikarelay.services.deliver_callback import CallbackDelivery, outcome_of
 from pikarelay.services.ports import Callback, CallbackOutcome, CallbackSecret, Delivery
 from tests.factories import a_running_job
@@ -188,3 +188,23 @@ async def test_signed_with_the_callers_secrets(
     await delivery.deliver(await due(relay))
 
     assert [{"new", "old"}, {"new"}] == [{s.reveal() for s in secrets} for secrets in receiver.secrets]
+
+
+@pytest.mark.parametrize(("readable", "sent"), [(0, False), (1, True)])
+async def test_never_unsigned_for_want_of_a_key(
+    relay: FakeRelay, receiver: FakeReceiver, delivery: CallbackDelivery, readable: int, sent: bool
+) -> None:
+    """Where no secret of the caller can be read, nothing is sent, and the target is not to blame; one that can signs."""
+    callback = await due(relay)
+    secrets = [Secret("whsec_" + "a" * 44)] * readable + [Unreadable("here")]
+    relay.store.secrets += [
+        CallbackSecret(secret_id=f"{n}", caller_id="caller-1", secret=secret, created=START)
+        for n, secret in enumerate(secrets)
+    ]
+    await delivery.deliver(callback)
+
+    assert sent == bool(receiver.received)
+    if not sent:
+        assert ["secret_unreadable"] == [a.error for a in await relay.store.attempts("job-1")]
+        assert [Health()] == [target.health for target in await relay.store.targets(10)]
+        assert await relay.store.next_callback() is not None

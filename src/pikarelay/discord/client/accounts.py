@@ -26,9 +26,9 @@ from pikarelay.discord.wire import payloads
 from pikarelay.discord.wire.bot_messages import Pattern, Prose
 from pikarelay.discord.wire.payloads import WireError
 from pikarelay.discord.wire.session import IdentifyPace, SessionState
-from pikarelay.errors import DiscordUnavailable
+from pikarelay.errors import AccountUnusable, DiscordUnavailable
 from pikarelay.jobs.messages import BotMessage
-from pikarelay.jobs.secret import Secret
+from pikarelay.jobs.secret import UNREADABLE, Secret
 from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity, KeptSession
 
 BASE_URL: Final = "https://discord.com/api/v9"
@@ -216,6 +216,8 @@ class DiscordAccounts:
     def _account(self, token: Secret) -> DiscordAccount:
         if self._is_stopped:
             raise DiscordUnavailable("This server is shutting down", may_have_happened=False)
+        if not token.is_readable:
+            raise AccountUnusable(UNREADABLE)
         if token not in self._accounts:
             pace = self._identify_paces.setdefault(_user_part(token), IdentifyPace())
             kept = self._resume.pop(digest_of(token), None)

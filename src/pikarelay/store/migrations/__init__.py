@@ -9,7 +9,10 @@ its start-up time.
 """
 
 import asyncio
+import contextlib
 import os
+import secrets
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from pikarelay.errors import Unavailable
+from pikarelay.store.sqlite_file import DatabaseDamaged, check_header, is_damage, open_to_read
 
 T = TypeVar("T")
 
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _CONNECT_SECONDS = 5.0
+
+#: What Alembic works on is global to the process.
+_ALEMBIC = threading.Lock()
 
 #: The last of the scripts in `versions`.
 NEEDED = "0001"
@@ -36,19 +43,30 @@ class SchemaState(NamedTuple):
 
     current: str | None
     needed: str
+    #: Of the root key that its newest data key hangs on. None while nothing was ever sealed.
+    root_fingerprint: str | None = None
 
     @property
     def is_current(self) -> bool:
         return self.current == self.needed
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a newer version made it."""
+        return self.current is not None and self.current > self.needed
+
 
 class SchemaOutdated(Exception):
     """The database has another schema than this version needs. The message says what to do."""
 
-    def __init__(self, state: SchemaState) -> None:
+    def __init__(self, state: SchemaState, url: str) -> None:
+        if state.is_ahead:
+            what_to_do = "a newer version made it. Run that one, or restore a backup that this version made."
+        else:
+            what_to_do = "run `pikarelay migrate`."
         super().__init__(
-            f"The database is at schema {state.current or 'none'}, and this version needs {state.needed}."
-            " Run `pikarelay migrate`; if the database is ahead, run the newer pikarelay."
+            f"The database {place_of(url)} is at schema {state.current or 'none'}, and this version needs {state.needed}:"
+            f" {what_to_do}"
         )
         self.state = state
 
@@ -82,43 +100,91 @@ def migrate(url: str) -> None:
     """
     Build the schema, or bring it up to date. A no-op when it is.
 
-    A new SQLite file is made readable by its owner alone. Raises `SchemaOutdated` when the database is ahead of us, and
-    `DatabaseUnreachable`.
+    Raises `SchemaOutdated` when the database is ahead of us, `DatabaseDamaged`, and `DatabaseUnreachable`.
     """
-    from alembic import command
-
     path = sqlite_path(url)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if path is not None and not path.exists():
+        _make_file(path)
     config = _config()
     state = schema_state(url)
     if state.current is not None and state.current not in _known(config):
-        raise SchemaOutdated(state)
+        raise SchemaOutdated(state, url)
+    if not state.is_current:
+        _upgrade(url, config)
+
+
+def _make_file(path: Path) -> None:
+    """
+    Make a new database appear whole or not at all, readable by its owner alone.
+
+    So an empty file in its place is never one that was just begun. Of processes that start together, one makes it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        _upgrade(sqlite_url(aside), _config())
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(aside)
+    finally:
+        aside.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _upgrade(url: str, config: "Config") -> None:
+    from alembic import command
 
     def upgrade(connection: sa.Connection) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
-    _connected(url, upgrade, is_writing=True)
+    with _ALEMBIC:
+        _connected(url, upgrade, is_writing=True)
 
 
 def schema_state(url: str) -> SchemaState:
-    """Return how far the database is, and how far it should be. Never makes a database."""
+    """
+    Return how far the database is, and how far it should be, without changing anything in it. Never makes a database.
+
+    Raises `DatabaseDamaged`, `DatabaseUnreachable`, or `Unavailable`.
+    """
     path = sqlite_path(url)
-    if path is not None and not path.exists():
-        return SchemaState(None, NEEDED)
+    if path is not None:
+        if not path.exists():
+            return SchemaState(None, NEEDED)
+        check_header(path)
     try:
-        return SchemaState(_connected(url, _current), NEEDED)
+        state = _connected(url, _state)
     except sa.exc.DBAPIError as error:
+        if path is not None and is_damage(error.orig or error):
+            raise DatabaseDamaged(path, str(error.orig)) from error
         raise Unavailable from error
+    if path is not None and state.current is None:
+        raise DatabaseDamaged(path, "it has none of pikarelay's tables")
+    return state
 
 
 def check_schema(url: str) -> None:
     """Raise `SchemaOutdated` unless the database has exactly the schema we need."""
     state = schema_state(url)
     if not state.is_current:
-        raise SchemaOutdated(state)
+        raise SchemaOutdated(state, url)
+
+
+def _state(connection: sa.Connection) -> SchemaState:
+    return SchemaState(_current(connection), NEEDED, _root_fingerprint(connection))
+
+
+def _root_fingerprint(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("data_keys"):
+        return None
+    newest = sa.text("SELECT root_fingerprint FROM data_keys ORDER BY number DESC LIMIT 1")
+    found: str | None = connection.scalar(newest)
+    return found
 
 
 def _connected(url: str, work: Callable[[sa.Connection], T], *, is_writing: bool = False) -> T:
@@ -184,6 +250,9 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def _engine(url: str, *, is_writing: bool = False) -> sa.Engine:
+    path = sqlite_path(url)
+    if path is not None and not is_writing:
+        return sa.create_engine("sqlite://", creator=lambda: open_to_read(path), poolclass=NullPool)
     engine = sa.create_engine(url, poolclass=NullPool)
     if is_writing and engine.dialect.name == "sqlite":
         # The driver would begin its transactions late and commit them early; these make DDL transactional, and let

@@ -11,7 +11,6 @@ from pikarelay.jobs.callbacks import (
     Target,
     Trigger,
 )
-from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
     Callback,
     CallbackDraft,
@@ -180,7 +179,7 @@ def callback_secret_from(row: Row, vault: Vault) -> CallbackSecret:
     return CallbackSecret(
         secret_id=secret_id,
         caller_id=caller_id,
-        secret=Secret(vault.unseal(sealed, "callback_secrets", secret_id, "secret")),
+        secret=vault.secret(sealed, "callback_secrets", secret_id, "secret"),
         created=from_ms(created),
         expires=from_ms_or_none(expires),
     )

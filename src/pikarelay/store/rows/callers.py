@@ -4,7 +4,6 @@ from pikarelay.jobs.job import (
     Account,
     Caller,
 )
-from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
     ApiToken,
 )
@@ -82,7 +81,7 @@ def account_from(row: Row, vault: Vault) -> Account:
     return Account(
         caller_id=caller_id,
         channel=channel,
-        discord_token=Secret(vault.unseal(sealed, "accounts", place, "discord_token")),
+        discord_token=vault.secret(sealed, "accounts", place, "discord_token"),
         max_jobs=max_jobs,
         updated=from_ms(updated),
     )

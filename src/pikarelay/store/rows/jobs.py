@@ -15,7 +15,6 @@ from pikarelay.jobs.job import (
     Verb,
 )
 from pikarelay.jobs.requests import RequestKey
-from pikarelay.jobs.secret import Secret
 from pikarelay.store.rows.columns import Params, Row, from_ms, to_ms, to_ms_or_none
 from pikarelay.store.vault import Vault
 
@@ -61,6 +60,9 @@ _PHASES = {phase.value: phase for phase in PressPhase}
 
 
 def sealed_token(job: Job, vault: Vault) -> bytes:
+    if not job.discord_token.is_readable:
+        # Pressed with a token that cannot be read: neither can this job's.
+        return b""
     return vault.seal(job.discord_token.reveal(), "jobs", job.job_id, "discord_token")
 
 
@@ -148,7 +150,7 @@ def job_from(row: Row, vault: Vault) -> Job:
         image=rest.image,
         button=rest.button,
         parent_job_id=rest.parent_job_id,
-        discord_token=Secret(vault.unseal(sealed, "jobs", job_id, "discord_token")),
+        discord_token=vault.secret(sealed, "jobs", job_id, "discord_token"),
         channel=channel,
         max_jobs=rest.max_jobs,
         reply_url=rest.reply_url,

@@ -18,6 +18,8 @@ def session_params(digest: bytes, session: KeptSession, vault: Vault) -> Params:
     return {"digest": digest, "session": vault.seal(text, "gateway_sessions", digest.hex(), "session")}
 
 
-def session_from(row: Row, vault: Vault) -> tuple[bytes, KeptSession]:
+def session_from(row: Row, vault: Vault) -> tuple[bytes, KeptSession | None]:
+    """Return a digest and its session, or None for one that cannot be read any more."""
     digest, sealed = row
-    return digest, _decode_session(vault.unseal(sealed, "gateway_sessions", digest.hex(), "session"))
+    found = vault.secret(sealed, "gateway_sessions", digest.hex(), "session")
+    return digest, _decode_session(found.reveal()) if found.is_readable else None

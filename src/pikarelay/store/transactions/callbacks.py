@@ -29,6 +29,7 @@ from pikarelay.store import rows
 from pikarelay.store.rows import Params
 from pikarelay.store.rules import DISABLED, AlreadyThere, callback_state, target_due
 from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
 
@@ -215,7 +216,7 @@ def remove_callback_secrets(caller_id: str) -> Transaction[int]:
 
 def callback_secrets(caller_id: str, now: datetime, vault: Vault) -> Transaction[tuple[CallbackSecret, ...]]:
     found = yield "callback_secrets", {"caller_id": caller_id, "now": rows.to_ms(now)}
-    return tuple(rows.callback_secret_from(row, vault) for row in found)
+    return (yield from opened(rows.callback_secret_from, found, vault))
 
 
 def attempts(job_id: str) -> Transaction[tuple[CallbackAttempt, ...]]:

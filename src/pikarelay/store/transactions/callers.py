@@ -9,6 +9,7 @@ from pikarelay.services.ports import (
 from pikarelay.store import rows
 from pikarelay.store.rules import AlreadyThere
 from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
 
@@ -53,7 +54,8 @@ def put_account(account: Account, vault: Vault) -> Transaction[None]:
 
 def account(caller_id: str, channel: str, vault: Vault) -> Transaction[Account | None]:
     found = yield "account", {"caller_id": caller_id, "channel": channel}
-    return rows.account_from(found[0], vault) if found else None
+    accounts = yield from opened(rows.account_from, found, vault)
+    return accounts[0] if accounts else None
 
 
 def accounts(caller_id: str | None, vault: Vault) -> Transaction[tuple[Account, ...]]:
@@ -61,7 +63,7 @@ def accounts(caller_id: str | None, vault: Vault) -> Transaction[tuple[Account, 
         found = yield "accounts", {}
     else:
         found = yield "accounts_of_caller", {"caller_id": caller_id}
-    return tuple(rows.account_from(row, vault) for row in found)
+    return (yield from opened(rows.account_from, found, vault))
 
 
 def delete_account(caller_id: str, channel: str) -> Transaction[bool]:

@@ -20,6 +20,7 @@ from pikarelay.store.schema import jobs as jobs_table
 from pikarelay.store.statements.jobs import MESSAGES_AT_ONCE, OWNERS_AT_ONCE, UPLOADS_AT_ONCE
 from pikarelay.store.transactions.callbacks import insert_callback
 from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
 _SEALED = list(jobs_table.c).index(jobs_table.c.discord_token)
@@ -27,12 +28,14 @@ _SEALED = list(jobs_table.c).index(jobs_table.c.discord_token)
 
 def job(job_id: str, vault: Vault) -> Transaction[Job | None]:
     found = yield "job", {"job_id": job_id}
-    return rows.job_from(found[0], vault) if found else None
+    jobs = yield from opened(rows.job_from, found, vault)
+    return jobs[0] if jobs else None
 
 
 def job_by_nonce(nonce: str, vault: Vault) -> Transaction[Job | None]:
     found = yield "job_by_nonce", {"nonce": nonce}
-    return rows.job_from(found[0], vault) if found else None
+    jobs = yield from opened(rows.job_from, found, vault)
+    return jobs[0] if jobs else None
 
 
 def job_by_key(caller_id: str, key: str, since: datetime, vault: Vault) -> Transaction[KeyedJob | None]:
@@ -40,17 +43,18 @@ def job_by_key(caller_id: str, key: str, since: datetime, vault: Vault) -> Trans
     if not found:
         return None
     *its, digest = found[0]
-    return KeyedJob(job=rows.job_from(tuple(its), vault), digest=digest)
+    (job,) = yield from opened(rows.job_from, [its], vault)
+    return KeyedJob(job=job, digest=digest)
 
 
 def unfinished(vault: Vault) -> Transaction[tuple[Job, ...]]:
     found = yield "unfinished", {}
-    return tuple(rows.job_from(row, vault) for row in found)
+    return (yield from opened(rows.job_from, found, vault))
 
 
 def newest_jobs(limit: int, vault: Vault) -> Transaction[tuple[Job, ...]]:
     found = yield "newest_jobs", {"limit": limit}
-    return tuple(rows.job_from(row, vault) for row in found)
+    return (yield from opened(rows.job_from, found, vault))
 
 
 def executing(caller_id: str) -> Transaction[tuple[str, ...]]:
@@ -72,9 +76,9 @@ def sightings(
     if ghosts_since is not None:
         ghosts = yield "ghosts", {"channel": channel, "since": rows.to_ms(ghosts_since)}
     return Sightings(
-        open_jobs=tuple(rows.job_from(row, vault) for row in found),
+        open_jobs=(yield from opened(rows.job_from, found, vault)),
         owners=owners,
-        ghosts=tuple(rows.job_from(row, vault) for row in ghosts),
+        ghosts=(yield from opened(rows.job_from, ghosts, vault)),
     )
 
 
@@ -122,7 +126,7 @@ def change(job_id: str, decide: Callable[[Job], Change | None], vault: Vault) ->
     found = yield "job_to_change", {"job_id": job_id}
     if not found:
         return None
-    before = rows.job_from(found[0], vault)
+    (before,) = yield from opened(rows.job_from, found, vault)
     decided = decide(before)
     if decided is None:
         return None

@@ -7,6 +7,7 @@ from pikarelay.services.ports import (
 )
 from pikarelay.store import rows
 from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
 
@@ -17,4 +18,6 @@ def keep_sessions(sessions: Mapping[bytes, KeptSession], vault: Vault) -> Transa
 
 
 def kept_sessions(vault: Vault) -> Transaction[dict[bytes, KeptSession]]:
-    return dict(rows.session_from(row, vault) for row in (yield "gateway_sessions", {}))
+    found = yield "gateway_sessions", {}
+    kept = yield from opened(rows.session_from, found, vault)
+    return {digest: session for digest, session in kept if session is not None}

@@ -1,8 +1,14 @@
-"""The vault's keys, and readiness."""
+"""The vault's keys, what is sealed by them, and readiness."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pikarelay.store import rows
+from pikarelay.store.rows import Row
 from pikarelay.store.transactions.form import Transaction
-from pikarelay.store.vault import DataKey
+from pikarelay.store.vault import DataKey, UnknownKey, Vault
+
+T = TypeVar("T")
 
 
 def data_keys(first: DataKey) -> Transaction[tuple[DataKey, ...]]:
@@ -12,6 +18,15 @@ def data_keys(first: DataKey) -> Transaction[tuple[DataKey, ...]]:
         yield "insert_data_key", rows.data_key_params(first)
         found = yield "data_keys", {}
     return tuple(map(rows.data_key_from, found))
+
+
+def opened(read: Callable[[Row, Vault], T], found: Sequence[Row], vault: Vault) -> Transaction[tuple[T, ...]]:
+    """Return what rows with secrets say. The vault learns the data keys that another process has made meanwhile."""
+    try:
+        return tuple(read(row, vault) for row in found)
+    except UnknownKey:
+        vault.learn(map(rows.data_key_from, (yield "data_keys", {})))
+    return tuple(read(row, vault.after_learning) for row in found)
 
 
 def ping() -> Transaction[None]:

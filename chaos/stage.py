@@ -256,29 +256,30 @@ class Stage:
 
     async def _probe(self) -> None:
         """See that each channel takes as many jobs as it may, and not one more; then give those jobs up."""
-        before = set(self.clients.jobs)
         # So slow that none ends before the last is asked for, however busy the machine.
         await self.upstream.configure(behaviour="plain", speed=100.0)
         try:
-            for seat in self.seats:
-                answers = await asyncio.gather(*(self.clients.create(seat) for _ in range(seat.max_jobs)))
-                beyond, _ = await self.clients.create(seat)
-                accepted = sum(status == 200 for status, _ in answers)
-                self.ledgers.client.note(
-                    "probed",
-                    channel=seat.channel,
-                    max_jobs=seat.max_jobs,
-                    accepted=accepted,
-                    next_status=beyond,
-                )
+            await asyncio.gather(*map(self._probe_channel, self.seats))
         finally:
             await self.upstream.configure(speed=0.05)
-            await asyncio.gather(*(self.clients.cancel(job) for job in set(self.clients.jobs) - before))
         await self.until(lambda: all(job in self.receiver.delivered for job in self.clients.jobs))
         for job in list(self.clients.jobs):
             if self.clients.jobs[job]["status"] in {"started", "progress"}:
                 await self.clients.look(job, final=True)
         await self.ledgers.client.synced()
+
+    async def _probe_channel(self, seat: Seat) -> None:
+        answers = await asyncio.gather(*(self.clients.create(seat) for _ in range(seat.max_jobs)))
+        beyond, _ = await self.clients.create(seat)
+        taken = [body["jobid"] for status, body in answers if status == 200]
+        self.ledgers.client.note(
+            "probed",
+            channel=seat.channel,
+            max_jobs=seat.max_jobs,
+            accepted=len(taken),
+            next_status=beyond,
+        )
+        await asyncio.gather(*map(self.clients.cancel, taken))
 
     async def _fetch_upstream(self) -> None:
         """Copy this stage's part of the local Discord's ledger."""

@@ -291,6 +291,18 @@ class FakeStore:
         self.kept_targets[kept.target] = replace(target, due=until, busy_until=until)
         return True
 
+    async def release_claims(self, now: datetime) -> int:
+        await asyncio.sleep(0)
+        released = 0
+        for target in list(self.kept_targets.values()):
+            if target.busy_until is None or target.busy_until <= now:
+                continue
+            for kept in self._waiting_for(target.target):
+                if kept.due == target.busy_until:
+                    kept.due, released = kept.callback.created, released + 1
+            self._put_health(replace(target, busy_until=None), target.health)
+        return released
+
     async def finish_callback(
         self, attempt: CallbackAttempt, decide: DecideOutcome
     ) -> CallbackOutcome | None:

@@ -178,6 +178,36 @@ class TestTargets:
         assert ["job-0050"] == await claim(store, 50)
 
 
+class TestReleasedClaims:
+    async def test_released_claims_are_due_at_once(self, store: AnyStore) -> None:
+        """What a dead process had claimed can be claimed again at once, as another try; all else keeps its time."""
+        await put_with_callback(store, a_final_job(1), url=SHARED)
+        await put_with_callback(store, a_final_job(2), url=SHARED)
+        await put_with_callback(store, a_final_job(3))
+        claimed = await claim(store)
+        moment = NOW + timedelta(seconds=61)
+
+        assert 2 == len(claimed)
+        assert 2 == await store.release_claims(moment)
+        assert moment >= (await store.next_callback() or moment)
+        again = await store.claim_callbacks(moment, LEASE, 10, 10)
+        assert sorted(claimed) == sorted(callback.job_id for callback in again)
+        assert {2} == {callback.attempt for callback in again}
+
+    async def test_without_claims_nothing_is_released(self, store: AnyStore) -> None:
+        """Waiting retries and claims that have run out are left as they are."""
+        await put_with_callback(store, a_final_job(1))
+        await put_with_callback(store, a_final_job(2))
+        (first,) = await store.claim_callbacks(NOW + timedelta(seconds=1), LEASE, 1, 0)
+        job = a_final_job(1 if first.job_id == "job-0001" else 2)
+        later = NOW + timedelta(hours=1)
+        await store.finish_callback(an_attempt(job, error="http_500"), ends(retry_at=later, health=FAILING))
+        before = await store.targets(10)
+
+        assert 0 == await store.release_claims(NOW + timedelta(seconds=2))
+        assert before == await store.targets(10)
+
+
 class TestDeadLetters:
     async def test_record(self, store: AnyStore) -> None:
         """A callback is listed with where it goes, how it stands, and what went wrong last."""

@@ -25,7 +25,7 @@ from pikarelay.api.operations import PikaOperations
 from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
 from pikarelay.api.server import HttpServer
-from pikarelay.bootstrap.stores import check_database, open_store, prepare_store
+from pikarelay.bootstrap.stores import check_database, open_server_store, open_store, prepare_store
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.guard import GuardedResolver
 from pikarelay.callbacks.names import Lookup, NameServers
@@ -158,7 +158,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
     clock, board = SystemClock(), Board()
     ids = SystemIds(clock.now)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings))
+        store = await stack.enter_async_context(open_server_store(settings, clock))
         uploads = UploadFolder(settings.store.data_folder / "uploads", settings.store.uploads_quota)
         uploads.sweep()
         recorder = EventRecorder(store, board, clock, ids)

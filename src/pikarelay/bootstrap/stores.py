@@ -1,5 +1,6 @@
 """Which store the settings mean: made, migrated, opened."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import structlog
 
+from pikarelay.services.ports import Clock
 from pikarelay.settings import Settings, SettingsError
 from pikarelay.settings.values import DatabaseAddress, a_database
 from pikarelay.store.migrations import is_postgresql, migrate, schema_state, sqlite_path, sqlite_url
+from pikarelay.store.presence import announce
 from pikarelay.store.root_key import KeySource, load_root_key
 from pikarelay.store.sql import SqlStore
 from pikarelay.store.sqlite import SqliteStore
@@ -92,6 +95,26 @@ def check_database(settings: Settings) -> None:
         check_structure(path)
     else:
         _log.info("store.not_read_whole", bytes=size, advice="pikarelay check reads all of it")
+
+
+@asynccontextmanager
+async def open_server_store(settings: Settings, clock: Clock) -> AsyncIterator[SqlStore]:
+    """
+    Open the configured store for a server. Raises what `open_store` raises.
+
+    The first server on a database file takes up at once what a dead one had claimed; everybody else waits for the claims
+    to run out.
+    """
+    path = sqlite_path(database_url(settings))
+    async with open_store(settings) as store:
+        if path is None:
+            yield store
+            return
+        with announce(path) as presence:
+            if presence.is_alone and (released := await store.release_claims(clock.now())):
+                _log.info("callbacks.taken_up", callbacks=released)
+            await asyncio.to_thread(presence.settle)
+            yield store
 
 
 @asynccontextmanager

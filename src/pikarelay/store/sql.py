@@ -207,6 +207,9 @@ class SqlStore:
     ) -> CallbackOutcome | None:
         return await self._runner.write(transactions.callbacks.finish_callback, attempt, decide)
 
+    async def release_claims(self, now: datetime) -> int:
+        return await self._runner.write(transactions.callbacks.release_claims, now)
+
     async def next_callback(self) -> datetime | None:
         return await self._runner.snapshot(transactions.callbacks.next_callback)
 

@@ -101,6 +101,10 @@ class CallbackStore(Protocol):
         """Keep a claim, and its target, until then. False when another try has been claimed since."""
         ...
 
+    async def release_claims(self, now: datetime) -> int:
+        """Make all that is claimed due at once: whoever claimed it is known to be dead. Returns how many callbacks."""
+        ...
+
     async def finish_callback(
         self, attempt: CallbackAttempt, decide: DecideOutcome
     ) -> CallbackOutcome | None:

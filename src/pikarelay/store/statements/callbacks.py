@@ -87,6 +87,19 @@ occupy_target = (
     .values(due=p("leased_until"), busy_until=p("busy_until"))
     .where(s.callback_targets.c.target == p("this_target"))
 )
+busy_targets = (
+    sa.select(*s.callback_targets.c)
+    .where(s.callback_targets.c.busy_until > p("now"))
+    .order_by(s.callback_targets.c.target)
+    .with_for_update()
+)
+# Due since it first became so: its turn is where it was.
+release_claim = (
+    sa.update(s.callbacks)
+    .values(due=s.callbacks.c.created)
+    .where(s.callbacks.c.target == p("this_target"), s.callbacks.c.due == p("busy_until"))
+    .returning(s.callbacks.c.callback_id)
+)
 # The target is locked first, here as by everybody, so this only says which one.
 target_of_callback = sa.select(s.callbacks.c.target).where(s.callbacks.c.callback_id == p("callback_id"))
 callback_to_finish = (

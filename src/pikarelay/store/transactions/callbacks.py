@@ -81,6 +81,17 @@ def renew_claim(callback_id: str, attempt: int, until: datetime) -> Transaction[
     return bool(renewed)
 
 
+def release_claims(now: datetime) -> Transaction[int]:
+    released = 0
+    for row in (yield "busy_targets", {"now": rows.to_ms(now)}):
+        target = rows.target_from(row)
+        # A claim's lease is noted with its target and with its callback, to the millisecond.
+        claim = {"this_target": target.target, "busy_until": rows.to_ms_or_none(target.busy_until)}
+        released += len((yield "release_claim", claim))
+        yield from _reschedule(msgspec.structs.replace(target, busy_until=None))
+    return released
+
+
 def finish_callback(attempt: CallbackAttempt, decide: DecideOutcome) -> Transaction[CallbackOutcome | None]:
     """Log the try, once, and let it decide if nobody has claimed the callback since."""
     callback = {"callback_id": attempt.callback_id}

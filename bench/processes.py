@@ -6,6 +6,7 @@ All of them end with the block that started them, and by themselves when this pr
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -43,7 +44,8 @@ def running(command: list[str], log: Path, **environment: str) -> Iterator[Json]
                 raise RuntimeError(f"{command[0]} did not start:\n{log.read_text()[-4000:]}")
             yield {**json.loads(line), "pid": process.pid}
         finally:
-            process.terminate()
+            # As Ctrl-C: on SIGTERM a server goes on for two seconds, for proxies to notice.
+            process.send_signal(signal.SIGINT)
             try:
                 process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:

@@ -4,12 +4,13 @@ import contextlib
 import http.server
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,9 +45,10 @@ def running(
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line, f"{command[0]} did not start:\n{log.read_text()[-4000:]}"
-            yield {**json.loads(line), "pid": process.pid}
+            yield {**json.loads(line), "pid": process.pid, "process": process}
         finally:
-            process.terminate()
+            # As Ctrl-C: on SIGTERM a server goes on for two seconds, for proxies to notice.
+            process.send_signal(signal.SIGINT)
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
@@ -105,6 +107,7 @@ class Relay:
     pid: int
     #: The environment variables that it was started with.
     environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
 
     def stored_jobs(self) -> int:
         """Count the jobs on the disk, without asking the server."""
@@ -166,7 +169,7 @@ class Relay:
         return subprocess.Popen(
             [str(BIN / "pikarelay"), *arguments, "--data-folder", str(self.data_folder)],
             text=True,
-            env=_clean_environment(),
+            env={**_clean_environment(), **self.environment},
         )
 
 
@@ -205,7 +208,8 @@ def relay(folder: Path, local: Local, *arguments: str, **settings: str) -> Itera
         token_file = folder / "api-token"
         if "api_token" in ready:
             token_file.write_text(ready["api_token"])
-        yield Relay(ready["url"], token_file.read_text(), data_folder, log, ready["pid"], environment)
+        pid, process = ready["pid"], ready["process"]
+        yield Relay(ready["url"], token_file.read_text(), data_folder, log, pid, environment, process)
 
 
 @dataclass
@@ -233,14 +237,15 @@ class Received:
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """Listen on a free port."""
+def receiver(before_answer: Callable[[], None] = lambda: None) -> Iterator[Receiver]:
+    """Listen on a free port. What `before_answer` does, a receiver does before each of its answers."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             # Exactly as many bytes as announced, as one official client reads them.
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.callbacks.put(Received({k.lower(): v for k, v in self.headers.items()}, body))
+            before_answer()
             self.send_response(200)
             self.send_header("Content-Length", "2")
             self.end_headers()

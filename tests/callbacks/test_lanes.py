@@ -84,8 +84,8 @@ async def test_a_hundred_dead_targets(tmp_path: Path, open_receiver: Any) -> Non
             await end(healthy.url())
             took.append(await came.get() - began)
         at_once = [receiver.connections for receiver in dead]
-        await dispatcher.stop()
         done.set()
+        await dispatcher.stop()
 
     assert [1] * DEAD == at_once
     assert timedelta(seconds=2) > timedelta(seconds=sorted(took)[HEALTHY * 99 // 100])

@@ -5,13 +5,15 @@ Every reply of the API with a body has the type `application/json`, errors inclu
 Pages of any origin may call it (CORS): it knows no cookies, so a page can do nothing without being given a token.
 """
 
+import asyncio
+
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from pikarelay.api.exchange import ANY_ORIGIN, Exchange, Reply
 from pikarelay.api.routing import RouteTable
 from pikarelay.contract.bodies import encode, error_body
-from pikarelay.errors import ApiError, MethodNotAllowed
+from pikarelay.errors import ApiError, MethodNotAllowed, Unavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -60,6 +62,10 @@ class Api:
                 error=error.message,
             )
             return _refusal(error)
+        except asyncio.CancelledError:
+            # The server ends, and has waited for this as long as it may.
+            _log.warning("request.cut", request_id=exchange.request_id, path=exchange.path)
+            return _refusal(Unavailable())
         except Exception:  # noqa: BLE001 - a defect of ours must still be answered in the contract's form
             _log.exception("request.failed", request_id=exchange.request_id, path=exchange.path)
             return _refusal(ApiError())

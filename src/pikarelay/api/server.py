@@ -11,8 +11,8 @@ from starlette.types import ASGIApp
 
 from pikarelay.api.front_door import FrontDoor, House, Limits
 
-#: How long requests may go on after a stop was asked for. A POST waits for the bot for ten seconds at most.
-_DRAIN_SECONDS = 12
+#: How long requests may go on after a stop was asked for.
+DRAIN_SECONDS = 10
 
 _BACKLOG = 2048
 
@@ -37,7 +37,7 @@ class HttpServer:
                 # Nothing here asks where a request came from.
                 proxy_headers=False,
                 server_header=False,
-                timeout_graceful_shutdown=_DRAIN_SECONDS,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )
 
@@ -65,9 +65,13 @@ class HttpServer:
         self._server.on_ready = on_ready
         await self._server.serve(sockets=[self._socket])
 
+    def announce_end(self) -> None:
+        """Make each answer from now on the last on its connection, so that clients go elsewhere. Goes on accepting."""
+        self._house.is_closing = True
+
     def stop(self) -> None:
-        """Accept no more requests, and let `serve` return. A second call does not wait for those under way."""
-        self._server.force_exit = self._server.should_exit
+        """Accept no more requests, and let `serve` return when those under way are answered, or time is up."""
+        self.announce_end()
         self._server.should_exit = True
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
-from typing import Protocol
 
 import aiohttp
 import msgspec
@@ -25,6 +24,7 @@ from pikarelay.api.operations import PikaOperations
 from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
 from pikarelay.api.server import HttpServer
+from pikarelay.bootstrap.server import Server
 from pikarelay.bootstrap.stores import check_database, open_server_store, open_store, prepare_store
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.guard import GuardedResolver
@@ -116,40 +116,6 @@ async def open_offices(settings: Settings) -> AsyncIterator[Offices]:
         yield Offices.of(store, clock, SystemIds(clock.now), guard)
 
 
-class Worker(Protocol):
-    """What starts and stops with the server."""
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-
-class Server:
-    """Everything that `pikarelay serve` runs, put together. Made by `open_server`."""
-
-    def __init__(self, http: HttpServer, workers: tuple[Worker, ...]) -> None:
-        self._http = http
-        self._workers = workers
-
-    @property
-    def url(self) -> str:
-        return self._http.url
-
-    async def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until `stop`. Workers start before the first request and stop after the last."""
-        try:
-            for worker in self._workers:
-                await worker.start()
-            await self._http.serve(on_ready)
-        finally:
-            for worker in reversed(self._workers):
-                await worker.stop()
-
-    def stop(self) -> None:
-        """Let `run` return, after the requests under way. A second call does not wait for them."""
-        self._http.stop()
-
-
 @asynccontextmanager
 async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices]]:
     """Bind the port, open the store and the outbound sessions, and put the services together."""
@@ -219,18 +185,19 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             settings.callbacks.schedule,
             random.random,
         )
-        workers: tuple[Worker, ...] = (
+        outbox = CallbackDispatcher(store, delivery, board, clock)
+        workers = (
             # First to start and last to stop, around the sessions that it keeps.
             SessionKeeper(store, discord, clock),
             discord,
             listener,
             presser,
-            CallbackDispatcher(store, delivery, board, clock),
+            outbox,
             Lifeline(JobExpirer(store, history, recorder, clock, deadlines), clock),
             Reconciler(store, history, clock, random.random),
             Pruner(CleanUp(store, uploads, clock, settings.store.keep_jobs), clock),
         )
-        yield Server(http, workers), offices
+        yield Server(http, workers, outbox, board.hurry), offices
 
 
 def _connections(settings: HttpSettings) -> int:

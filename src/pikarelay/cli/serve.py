@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated
 
 import structlog
 from cyclopts import Parameter
 
 from pikarelay import __version__, logs
-from pikarelay.bootstrap import Server, open_server
+from pikarelay.bootstrap import open_server
+from pikarelay.bootstrap.server import NOTICE, Server
 from pikarelay.cli.frame import (
     Where,
     load_settings,
@@ -23,6 +25,8 @@ from pikarelay.cli.frame import (
 from pikarelay.settings import Settings
 
 _log = structlog.get_logger(__name__)
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(
@@ -84,11 +88,20 @@ async def _serve(settings: Settings, *, as_json: bool, until_stdin_closes: bool)
     async with open_server(settings) as (server, offices):
         first_token = await offices.tokens.issue_first()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, server.stop)
+        for number in _ENDING:
+            loop.add_signal_handler(number, _end, loop, server, number)
         if until_stdin_closes:
             _watch_stdin(loop, server.stop)
         await server.run(lambda: _announce(server, settings, first_token, as_json=as_json))
+
+
+def _end(loop: asyncio.AbstractEventLoop, server: Server, number: signal.Signals) -> None:
+    """End in good order. From here on, a second signal ends the process at once, by the system's own hand."""
+    for each in _ENDING:
+        loop.remove_signal_handler(each)
+        signal.signal(each, signal.SIG_DFL)
+    # A person at a terminal waits for nobody to notice.
+    server.stop(NOTICE if number == signal.SIGTERM else timedelta())
 
 
 def _announce(server: Server, settings: Settings, first_token: str | None, *, as_json: bool) -> None:

@@ -23,6 +23,7 @@ class Watch:
         self._refusal: ApiError | None = None
         #: Set while a refusal is being carried out: the waiter must not answer with the job meanwhile.
         self._claimed = False
+        self._is_hurried = False
 
     def show(self, job: Job) -> None:
         """Hand over the job as it is now."""
@@ -43,12 +44,17 @@ class Watch:
         self._refusal = refusal
         self._event.set()
 
+    def hurry(self) -> None:
+        """Let `until` wait no longer than it must."""
+        self._is_hurried = True
+        self._event.set()
+
     async def until(self, holds: Callable[[Job], bool], at_most: timedelta, clock: Clock) -> Job:
         """Return the job as soon as `holds` is true of it, or as it is when time is up. Raises a refusal."""
         timer = asyncio.ensure_future(clock.sleep(at_most))
         timer.add_done_callback(lambda _: self._event.set())
         try:
-            while self._claimed or not (holds(self._job) or timer.done()):
+            while self._claimed or not (holds(self._job) or timer.done() or self._is_hurried):
                 if self._refusal is not None:
                     raise self._refusal
                 await self._event.wait()
@@ -70,6 +76,13 @@ class Board:
         self._open: dict[str, asyncio.Event] = {}
         #: Set whenever a callback may have become due; its dispatcher clears it.
         self.callback_due = asyncio.Event()
+        self._is_hurried = False
+
+    def hurry(self) -> None:
+        """Let every POST answer now, with its job as it is: this process ends."""
+        self._is_hurried = True
+        for watch in self._refusable.values():
+            watch.hurry()
 
     def publish(self, job: Job) -> None:
         """Say that the job was changed, after the change is safe in the store."""
@@ -111,6 +124,8 @@ class Board:
         self._open[job.job_id] = asyncio.Event()
         with self.watch(job) as watch:
             self._refusable[job.job_id] = watch
+            if self._is_hurried:
+                watch.hurry()
             try:
                 yield watch
             finally:

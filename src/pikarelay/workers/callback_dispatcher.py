@@ -24,6 +24,8 @@ _RENEW_EVERY = LEASE / 3
 #: Tries under way at once: of targets that do well or are new, and of targets that fail.
 FRESH_AT_ONCE = 192
 FAILING_AT_ONCE = 64
+#: How long a stop waits for tries under way.
+GRACE = timedelta(seconds=10)
 #: Other processes may have made callbacks due; look for them this often.
 _LOOK_AGAIN = timedelta(seconds=5)
 
@@ -51,12 +53,30 @@ class CallbackDispatcher:
         await self._loop.start()
 
     async def stop(self) -> None:
-        """Stop claiming, and give up tries under way: their claims run out, and they are tried again."""
+        """Claim no more, let tries under way come to their end for ten seconds, and give the others back."""
         await self._loop.stop()
-        tries = list(self._tries)
-        for task in tries:
+        if self._tries:
+            await self._wait_for_tries()
+        for task, its in list(self._tries.items()):
             task.cancel()
-        await asyncio.gather(*tries, return_exceptions=True)
+            await asyncio.gather(task, return_exceptions=True)
+            await self._give_back(its)
+
+    async def _wait_for_tries(self) -> None:
+        timer = asyncio.ensure_future(self._clock.sleep(GRACE))
+        while self._tries and not timer.done():
+            await asyncio.wait({*self._tries, timer}, return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+
+    async def _give_back(self, its: _Try) -> None:
+        """Let the claim run out now, so that another process sends the callback anew, under the same id."""
+        callback = its.callback
+        _log.info("callback.given_back", callback_id=callback.callback_id, job_id=callback.job_id)
+        try:
+            await self._store.renew_claim(callback.callback_id, callback.attempt, self._clock.now())
+        except Unavailable:
+            # It runs out by itself a little later.
+            _log.warning("callback.claim_not_renewed", callback_id=callback.callback_id)
 
     async def _once(self) -> None:
         self._board.callback_due.clear()

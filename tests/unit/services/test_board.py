@@ -3,6 +3,9 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
+from pikarelay.errors import DiscordRateLimited
 from pikarelay.jobs.job import Job
 from pikarelay.services.board import Board
 from tests.factories import CHANNEL, a_job
@@ -68,3 +71,40 @@ async def test_answer_that_was_never_open() -> None:
     board.close_answer("job-1")
 
     await asyncio.wait_for(board.answered("job-1"), 1)
+
+
+async def test_hurried_waits_end() -> None:
+    """When the process ends, POSTs that wait get their job as it is, and so do those that begin to wait after that."""
+    board, clock = Board(), FakeClock()
+
+    async def post(job_id: str) -> str | None:
+        with board.refusable(a_job(job_id, content="so far")) as watch:
+            return (await watch.until(lambda _: False, timedelta(seconds=60), clock)).content
+
+    before = asyncio.ensure_future(post("job-1"))
+    await settle()
+    assert not before.done()
+    board.hurry()
+    after = asyncio.ensure_future(post("job-2"))
+    await settle()
+
+    assert ("so far", "so far") == (before.result(), after.result())
+    assert 0 == clock.sleepers
+
+
+async def test_hurry_does_not_overtake_a_refusal() -> None:
+    """A POST whose refusal is being carried out waits for it all the same: its job may be gone."""
+    board, clock = Board(), FakeClock()
+    with board.refusable(a_job()) as watch:
+        waiting = asyncio.ensure_future(watch.until(lambda _: False, timedelta(seconds=60), clock))
+        await settle()
+        claimed = board.claim_refusal(a_job().job_id)
+        board.hurry()
+        await settle()
+        assert not waiting.done()
+        assert claimed is not None
+        claimed.refuse(DiscordRateLimited("{}"))
+        await settle()
+
+    with pytest.raises(DiscordRateLimited):
+        waiting.result()

@@ -1,5 +1,6 @@
 """The outbox is emptied: at once, side by side, and without spinning."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -9,7 +10,13 @@ from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.ports import Delivery
-from pikarelay.workers.callback_dispatcher import FAILING_AT_ONCE, FRESH_AT_ONCE, LEASE, CallbackDispatcher
+from pikarelay.workers.callback_dispatcher import (
+    FAILING_AT_ONCE,
+    FRESH_AT_ONCE,
+    GRACE,
+    LEASE,
+    CallbackDispatcher,
+)
 from tests.factories import a_press, a_running_job
 from tests.fakes.callbacks import FakeReceiver
 from tests.fakes.clock import settle
@@ -31,7 +38,9 @@ async def dispatcher(relay: FakeRelay, receiver: FakeReceiver) -> AsyncIterator[
     await dispatcher.start()
     await settle()
     yield dispatcher
-    await dispatcher.stop()
+    stopping = asyncio.ensure_future(dispatcher.stop())
+    await relay.clock.advance(GRACE)
+    await stopping
 
 
 async def end(relay: FakeRelay, job_id: str, host: str = "hook.example") -> None:
@@ -218,19 +227,6 @@ async def test_try_with_a_defect_is_repeated(relay: FakeRelay, receiver: FakeRec
     assert "delivered" == relay.store.callbacks["job-1"].state
 
 
-async def test_stop_gives_up_tries_under_way(
-    relay: FakeRelay, receiver: FakeReceiver, dispatcher: CallbackDispatcher
-) -> None:
-    """A stop does not wait for slow receivers; their callbacks stay due for the next process."""
-    receiver.stick()
-    await end(relay, "job-1")
-    await settle()
-    await dispatcher.stop()
-
-    assert 0 == receiver.at_once
-    assert relay.clock.now() + LEASE == await relay.store.next_callback()
-
-
 @pytest.mark.usefixtures("dispatcher")
 async def test_a_slow_receiver_is_not_asked_twice(relay: FakeRelay, receiver: FakeReceiver) -> None:
     """A try that goes on for longer than a claim lasts keeps its claim."""
@@ -269,3 +265,55 @@ async def test_other_processes_callbacks_are_found(relay: FakeRelay, receiver: F
     await relay.clock.advance(5 * SECOND)
 
     assert 1 == len(receiver.received)
+
+
+async def test_stop_waits_for_tries(
+    relay: FakeRelay, receiver: FakeReceiver, dispatcher: CallbackDispatcher
+) -> None:
+    """A try under way comes to its end before a stop does, and its outcome is kept."""
+    receiver.stick()
+    await end(relay, "job-1")
+    await settle()
+    stopping = asyncio.ensure_future(dispatcher.stop())
+    await relay.clock.advance(9 * SECOND)
+    assert not stopping.done()
+    receiver.unstick()
+    await settle()
+
+    assert stopping.done()
+    assert "delivered" == relay.store.callbacks["job-1"].state
+
+
+async def test_stop_gives_back(
+    relay: FakeRelay, receiver: FakeReceiver, dispatcher: CallbackDispatcher
+) -> None:
+    """After ten seconds a try is given up, and its callback can be claimed at once, with the id that it has."""
+    receiver.stick()
+    await end(relay, "job-1")
+    await settle()
+    stopping = asyncio.ensure_future(dispatcher.stop())
+    await relay.clock.advance(10 * SECOND)
+    assert stopping.done()
+    (again,) = await relay.store.claim_callbacks(relay.clock.now(), LEASE, 1, 1)
+
+    assert receiver.received[0].callback_id == again.callback_id
+    assert receiver.received[0].body == again.body
+    assert 0 == receiver.at_once
+
+
+async def test_stopped_dispatcher_claims_nothing(
+    relay: FakeRelay, receiver: FakeReceiver, dispatcher: CallbackDispatcher
+) -> None:
+    """What becomes due during a stop is left to the next process."""
+    receiver.stick()
+    await end(relay, "job-1", host="one.example")
+    await settle()
+    stopping = asyncio.ensure_future(dispatcher.stop())
+    await settle()
+    await end(relay, "job-2", host="two.example")
+    receiver.unstick()
+    await settle()
+    await stopping
+
+    assert ["job-1"] == [callback.job_id for callback in receiver.received]
+    assert "waiting" == relay.store.callbacks["job-2"].state

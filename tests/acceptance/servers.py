@@ -144,6 +144,16 @@ class Relay:
             time.sleep(0.02)
         return job
 
+    def submitted(self, verb: str, fields: dict[str, str]) -> dict[str, Any]:
+        """POST as patient clients do, again after each 429, and return the job."""
+        deadline = time.monotonic() + PATIENCE
+        while (answer := self.post(verb, fields)).status_code == 429:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.1)
+        assert answer.status_code == 200, answer.text
+        job: dict[str, Any] = answer.json()
+        return job
+
     def created(self, prompt: str, token: str, channel: str, **fields: str) -> dict[str, Any]:
         """Make a job and return it completed."""
         answer = self.post("create", {"prompt": prompt, "discord": token, "channel": channel, **fields})

@@ -5,7 +5,7 @@ Addresses are shown without user information and query, for both may be secret. 
 text: it was masked as it came in, and whoever shows it must show it as text.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -15,6 +15,8 @@ from pikarelay.contract.urls import is_deliverable, masked_url, origin_of
 from pikarelay.errors import InvalidValue, MissingValue
 from pikarelay.jobs.callbacks import CallbackAttempt, CallbackFilter, CallbackRecord, CallbackState, Target
 
+#: In place of what went wrong: the server was stopped or killed during the try, and nobody knows.
+INTERRUPTED = "interrupted"
 REPLAY_FIELDS = frozenset({"jobid", "target", "since", "until"})
 #: As long as jobs are kept.
 LONGEST_RANGE = timedelta(days=31)
@@ -25,12 +27,12 @@ LISTED_STATES = (CallbackState.WAITING, CallbackState.DEAD)
 
 
 class AttemptBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One try."""
+    """One try. Of one that was interrupted, only that is known."""
 
     attempt: int
-    trigger: str
-    started: str
-    duration_ms: int = msgspec.field(name="durationMs")
+    trigger: str | None = None
+    started: str | None = None
+    duration_ms: int | None = msgspec.field(name="durationMs", default=None)
     address: str | None = None
     status: int | None = None
     error: str | None = None
@@ -77,7 +79,7 @@ class ReplayBody(msgspec.Struct, frozen=True, kw_only=True):
 def callback_body(
     record: CallbackRecord,
     target: Target | None = None,
-    attempts: Iterable[CallbackAttempt] = (),
+    attempts: Iterable[CallbackAttempt] | None = None,
     now: datetime | None = None,
 ) -> CallbackBody:
     """Return a callback, with its log when that is given. A target's state depends on `now`."""
@@ -92,7 +94,7 @@ def callback_body(
         next_try=None if record.due is None else iso_time(record.due),
         error=record.error,
         target_state=None if target is None or now is None else target_state(target, now),
-        log=tuple(_attempt(attempt) for attempt in attempts),
+        log=() if attempts is None else tuple(_log(record.attempt, {its.attempt: its for its in attempts})),
     )
 
 
@@ -164,6 +166,15 @@ def _moment(texts: Mapping[str, str], name: str) -> datetime | None:
     if aware.year < 1970:
         raise InvalidValue(f"{name} is not a time like 2026-08-01T12:00:00Z")
     return aware
+
+
+def _log(last: int, known: Mapping[int, CallbackAttempt]) -> Iterator[AttemptBody]:
+    """Return the tries in order. One without an outcome that others came after was cut off with its server."""
+    for number in range(1, last + 1):
+        if number in known:
+            yield _attempt(known[number])
+        elif number < last:
+            yield AttemptBody(attempt=number, error=INTERRUPTED)
 
 
 def _attempt(attempt: CallbackAttempt) -> AttemptBody:

@@ -1,5 +1,6 @@
 """What callers ask about callbacks, and what they are shown."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from pikarelay.contract.callbacks import callback_body, parse_listing, parse_rep
 from pikarelay.contract.urls import masked_url, origin_of
 from pikarelay.errors import ApiError
 from pikarelay.jobs.breaker import Health, held
-from pikarelay.jobs.callbacks import CallbackFilter, CallbackRecord, CallbackState, Target
+from pikarelay.jobs.callbacks import CallbackAttempt, CallbackFilter, CallbackRecord, CallbackState, Target
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -111,6 +112,28 @@ def test_secrets_of_a_url_are_not_shown() -> None:
     assert "https://example.org/hook?…" == callback_body(record).url
     assert b"hidden" not in encode(callback_body(record))
     assert b"log" not in encode(callback_body(replace(record, due=NOW)))
+
+
+def test_interrupted_tries_are_in_the_log() -> None:
+    """Of a try that was cut off with its server the log says so, once another came after it; the last may be under way."""
+    record = CallbackRecord(
+        callback_id="cb",
+        job_id="j",
+        caller_id="ann",
+        target="https://example.org:443",
+        url="https://example.org/hook",
+        state=CallbackState.WAITING,
+        created=NOW,
+        attempt=4,
+    )
+    known = CallbackAttempt(callback_id="cb", attempt=2, started=NOW, duration_ms=7, error="connect")
+    log = json.loads(encode(callback_body(record, attempts=[known])))["log"]
+
+    assert [(1, "interrupted"), (2, "connect"), (3, "interrupted")] == [
+        (its["attempt"], its["error"]) for its in log
+    ]
+    assert {"attempt": 1, "error": "interrupted"} == log[0]
+    assert () == callback_body(record).log
 
 
 @pytest.mark.parametrize(

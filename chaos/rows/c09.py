@@ -1,6 +1,12 @@
-"""C9: the event stream breaks under load: cuts, refused resumes, gaps, forgotten replays, no connection at all for seconds."""
+"""
+C9: the event stream breaks under load: cuts, refused resumes, gaps, forgotten replays, no connection at all for seconds.
+
+A session that was broken is left alone until it has lived for a while. One that is broken again and again as soon as it is there
+stays away longer each time, as Discord wants it, and in the end presses wait for it no more.
+"""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from random import Random
 
@@ -9,7 +15,9 @@ from chaos.outcome import Outcome, Scene
 from chaos.stage import Stage, World
 
 _CALLERS = 10
-_CHANNELS = 5
+_CHANNELS = 10
+#: From one break of a session to the next. A connection that lives for ten seconds was a good one.
+_REST_SECONDS = 14.0
 #: As by default. Breaks come faster than sessions, which stay away longer after each, and nothing may fail for that.
 _PATIENT = {"discord_first_message_seconds": "120", "discord_job_seconds": "1800"}
 #: Jobs that must have been acknowledged for each break, on average.
@@ -108,15 +116,30 @@ async def _break_under_load(stage: Stage, breaks: int, rng: Random, outcome: Out
     ]
     names = list(BREAKS)
     counted = dict.fromkeys(names, 0)
+    broken: dict[str, float] = {}
     try:
         for number in range(breaks):
             name = names[number % len(names)]
             counted[name] += 1
             wanted = stage.clients.acknowledged + _JOBS_PER_BREAK
             await stage.until(lambda wanted=wanted: stage.clients.acknowledged >= wanted)  # type: ignore[misc]
+            seat = await _rested(stage, broken, rng)
             await stage.fault(name)
-            await BREAKS[name](stage, rng.choice(stage.seats))
+            await BREAKS[name](stage, seat)
+            broken[seat.user_id] = time.monotonic()
     finally:
         enough.set()
         await asyncio.gather(*callers)
     outcome.table.append(", ".join(f"{count} x {name}" for name, count in counted.items()))
+
+
+async def _rested(stage: Stage, broken: dict[str, float], rng: Random) -> Seat:
+    """Wait for an account whose session was left alone long enough and is there, and draw one of those."""
+    while True:
+        sessions = (await stage.upstream.ask("GET", "/state"))["sessions"]
+        there = {session["user_id"] for session in sessions if session["connected"]}
+        long_ago = time.monotonic() - _REST_SECONDS
+        rested = [s for s in stage.seats if s.user_id in there and broken.get(s.user_id, 0) <= long_ago]
+        if rested:
+            return rng.choice(rested)
+        await asyncio.sleep(0.2)

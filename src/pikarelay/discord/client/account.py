@@ -36,7 +36,7 @@ T = TypeVar("T")
 PAGE = 100
 #: A channel where more was said since the oldest open press is read no further: 5,000 messages.
 MOST_PAGES = 50
-#: How long a session that Discord has ended may take to be followed by another: a refused resume and an IDENTIFY.
+#: How long it may take until we notice that Discord has ended a session.
 SUCCESSOR_SECONDS = 15.0
 
 log = structlog.get_logger()
@@ -293,11 +293,15 @@ class DiscordAccount:
         return live
 
     async def _successor(self, ended: Live) -> Live | None:
-        """Return the session that follows one which Discord has ended; None when none does in time."""
+        """
+        Return the session that follows one which Discord has ended; None when it does not seem to have ended after all.
+
+        Raises `DiscordUnavailable` when it has, and none follows for as long as presses wait.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(SUCCESSOR_SECONDS):
                 return await self.gateway.wait_live(after=ended)
-        return None
+        return None if self.gateway.live == ended else await self._live()
 
     def _gateway_stopped(self, stopped: Stopped) -> None:
         self._rest.standing = self._rest.standing.after_stop(stopped.remedy, stopped.reason)

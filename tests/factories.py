@@ -34,6 +34,11 @@ def snowflake(after: timedelta = timedelta(), *, serial: int = 0, since: datetim
     return str(first_of(since + after) + serial)
 
 
+def a_file(**its: Any) -> Attachment:
+    """Return `VIDEO`, but for what is told."""
+    return msgspec.structs.replace(VIDEO, **its)
+
+
 def a_caller(**its: Any) -> Caller:
     return msgspec.structs.replace(Caller(caller_id="caller-1", name="Ada", created=START), **its)
 

@@ -43,6 +43,10 @@ class SystemIds:
     def callback_id(self) -> str:
         return "cb_" + self._sortable_id()
 
+    def file_id(self) -> str:
+        """130 bits of randomness, and nothing else: an id with a time in it is half guessed."""
+        return _text(secrets.randbits(5 * _ID_CHARACTERS))
+
     def nonce(self) -> str:
         """
         A snowflake of now; the next one up when the clock has not moved, or has moved back.
@@ -56,7 +60,11 @@ class SystemIds:
     def _sortable_id(self) -> str:
         milliseconds = int(self._now().timestamp() * 1000)
         number = (milliseconds & ((1 << _TIME_BITS) - 1)) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
-        return "".join(_BASE32[number >> shift & 31] for shift in range(5 * (_ID_CHARACTERS - 1), -1, -5))
+        return _text(number)
+
+
+def _text(number: int) -> str:
+    return "".join(_BASE32[number >> shift & 31] for shift in range(5 * (_ID_CHARACTERS - 1), -1, -5))
 
 
 def raise_descriptor_limit(wanted: int) -> int:

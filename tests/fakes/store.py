@@ -42,6 +42,7 @@ from pikarelay.services.ports import (
     Sightings,
 )
 from pikarelay.store.rules import DISABLED, AlreadyThere, callback_state, check_identity, target_due
+from tests.fakes.copies import FakeCopies
 
 
 class KeptCallback(msgspec.Struct, kw_only=True):
@@ -55,10 +56,11 @@ class KeptCallback(msgspec.Struct, kw_only=True):
     log: dict[int, CallbackAttempt] = {}
 
 
-class FakeStore:
+class FakeStore(FakeCopies):
     """A `Store` whose tables are dictionaries. Tests may look into them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.kept_callers: dict[str, Caller] = {}
         self.kept_tokens: dict[str, tuple[ApiToken, bytes]] = {}
         self.kept_accounts: dict[tuple[str, str], Account] = {}
@@ -176,6 +178,8 @@ class FakeStore:
             raise MessageTaken
         if decided.callback is not None:
             self._add_callback(decided.callback, decided.job)
+        if decided.copies is not None:
+            self._plan(decided.copies, job_id)
         if decided.message_id is not None:
             self.owners[decided.message_id] = job_id
             if decided.adopts:
@@ -505,6 +509,7 @@ class FakeStore:
     def _forget(self, job_id: str) -> None:
         self.jobs.pop(job_id, None)
         self.withdrawn.pop(job_id, None)
+        self._abandon(job_id)
         if (kept := self.callbacks.pop(job_id, None)) is not None:
             target = self.kept_targets[kept.target]
             self._put_health(target, target.health)

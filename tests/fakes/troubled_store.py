@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from pikarelay.jobs.job import Job
+from pikarelay.jobs.mirror import CopyRecord
 from pikarelay.services.ports import Callback, Change, Sightings
 from tests.fakes.store import FakeStore
 
@@ -36,6 +37,10 @@ class TroubledStore(FakeStore):
     ) -> tuple[Callback, ...]:
         self._enter("claim_callbacks")
         return await super().claim_callbacks(now, lease, fresh, failing)
+
+    async def claim_copies(self, now: datetime, lease: timedelta, limit: int) -> tuple[CopyRecord, ...]:
+        self._enter("claim_copies")
+        return await super().claim_copies(now, lease, limit)
 
     def _enter(self, method: str) -> None:
         self.calls[method] += 1

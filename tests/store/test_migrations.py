@@ -13,6 +13,7 @@ from typing import TypeVar
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -89,6 +90,35 @@ def test_again(tmp_path: Path) -> None:
     migrate(sqlite_url(path))
 
     assert before == objects_of(path)
+
+
+def test_what_is_there_is_kept(tmp_path: Path) -> None:
+    """A database of the first version is brought to this one with its jobs, and has no copies."""
+    path = tmp_path / "a.db"
+    url = sqlite_url(path)
+    _migrate_to(url, "0001")
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("INSERT INTO channels VALUES ('1')")
+        raw.execute(
+            "INSERT INTO jobs VALUES ('job', 'ann', '1', 'pika-create', 'completed', 1, 2, '9', 'settled',"
+            " NULL, NULL, NULL, x'00', x'7b7d', 0)"
+        )
+    migrate(url)
+    with closing(sqlite3.connect(path)) as raw:
+        assert [("job", "completed")] == raw.execute("SELECT job_id, status FROM jobs").fetchall()
+        assert [] == raw.execute("SELECT * FROM mirror_copies").fetchall()
+    check_schema(url)
+
+
+def _migrate_to(url: str, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "pikarelay.store:migrations")
+    config.set_main_option("path_separator", "os")
+    engine = sa.create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
 
 
 def test_newer_database_is_left_alone(tmp_path: Path) -> None:

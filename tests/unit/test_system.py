@@ -46,6 +46,16 @@ def test_nonces_of_two_processes_differ() -> None:
     assert one.nonce() != other.nonce()
 
 
+def test_file_ids_cannot_be_guessed() -> None:
+    """A file's id says nothing of the time, and no two are alike."""
+    ids = [SystemIds(lambda: NOW).file_id() for _ in range(1000)]
+
+    assert 1000 == len(set(ids))
+    assert all(26 == len(file_id) and file_id.isalnum() and file_id.islower() for file_id in ids)
+    # Each place holds any of the 32 characters: a thousand draws miss one of them hardly ever in a billion tries.
+    assert {32} == {len(set(place)) for place in zip(*ids, strict=True)}
+
+
 def test_callback_ids_have_no_full_stop() -> None:
     """A callback's id can be signed with its body, where a full stop separates the two."""
     assert "." not in SystemIds(lambda: NOW).callback_id()

@@ -83,6 +83,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     width: int | None = None
     height: int | None = None
     id: str
+    #: What its copy in the mirror is called. None when the job completed without a mirror.
+    copy_name: str | None = None
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,9 +7,8 @@ from pikarelay.jobs.callbacks import (
     Target,
 )
 from pikarelay.jobs.job import Job
-from pikarelay.services.ports import (
-    CallbackOutcome,
-)
+from pikarelay.jobs.mirror import CopyState
+from pikarelay.services.ports import CallbackOutcome, CopyOutcome
 
 
 class AlreadyThere(Exception):
@@ -48,3 +47,12 @@ def callback_state(outcome: CallbackOutcome) -> CallbackState:
     if said.count(True) != 1:
         raise ValueError("the outcome of a try is one of: delivered, tried again, given up")
     return (CallbackState.DELIVERED, CallbackState.WAITING, CallbackState.DEAD)[said.index(True)]
+
+
+def copy_state(outcome: CopyOutcome) -> CopyState:
+    """Return the word for what follows from a try. Raises ValueError for a copy that is made and yet to be made."""
+    if outcome.kept is not None and outcome.retry_at is not None:
+        raise ValueError("a copy that was made is not tried again")
+    if outcome.kept is not None:
+        return CopyState.DONE
+    return CopyState.FAILED if outcome.retry_at is None else CopyState.WAITING

@@ -252,6 +252,51 @@ callback_attempts = sa.Table(
     sa.Column("next_try", sa.BigInteger),
 )
 
+# Copies of results, made or to be made. One outlives its job, without it, until its file is removed from the mirror.
+mirror_copies = sa.Table(
+    "mirror_copies",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.job_id", ondelete="SET NULL"), index=True),
+    # Which of the job's attachments.
+    sa.Column("number", sa.Integer, nullable=False),
+    # `waiting`, `done` or `failed`.
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("begun", sa.BigInteger, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    # When the next try may be claimed: while one runs, when its lease ends. NULL when there will be no other.
+    sa.Column("due", sa.BigInteger),
+    sa.Column("error", sa.Text),
+    # From here on: `pikarelay.jobs.mirror.KeptCopy`, of one that is done.
+    sa.Column("mirror", sa.Text),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("media_type", sa.Text),
+)
+# A server holds thousands of copies and a handful that are not made, or whose job is gone.
+copy_is_undone = one_of(mirror_copies.c.state, ["waiting", "failed"])
+sa.Index(
+    "copies_undone",
+    mirror_copies.c.begun,
+    mirror_copies.c.name,
+    sqlite_where=copy_is_undone,
+    postgresql_where=copy_is_undone,
+)
+copy_is_due = mirror_copies.c.due.is_not(None)
+sa.Index(
+    "copies_by_due",
+    mirror_copies.c.due,
+    mirror_copies.c.name,
+    sqlite_where=copy_is_due,
+    postgresql_where=copy_is_due,
+)
+copy_is_abandoned = mirror_copies.c.job_id.is_(None)
+sa.Index(
+    "copies_abandoned",
+    mirror_copies.c.name,
+    sqlite_where=copy_is_abandoned,
+    postgresql_where=copy_is_abandoned,
+)
+
 # Messages of the bot that brought something and were given to no caller.
 orphans = sa.Table(
     "orphans",

@@ -18,6 +18,7 @@ from pikarelay.jobs.callbacks import (
     Target,
 )
 from pikarelay.jobs.job import Account, Caller, Job
+from pikarelay.jobs.mirror import CopyCount, CopyRecord, CopyState
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
     ApiToken,
@@ -25,6 +26,7 @@ from pikarelay.services.ports import (
     CallbackOutcome,
     CallbackSecret,
     Change,
+    CopyOutcome,
     DecideOutcome,
     KeptSession,
     KeyedJob,
@@ -244,6 +246,39 @@ class SqlStore:
 
     async def attempts(self, job_id: str) -> tuple[CallbackAttempt, ...]:
         return await self._runner.read(transactions.callbacks.attempts, job_id)
+
+    async def claim_copies(self, now: datetime, lease: timedelta, limit: int) -> tuple[CopyRecord, ...]:
+        return await self._runner.write(transactions.mirror.claim_copies, now, lease, limit)
+
+    async def renew_copy(self, name: str, attempt: int, until: datetime) -> bool:
+        return await self._runner.write(transactions.mirror.renew_copy, name, attempt, until)
+
+    async def finish_copy(self, name: str, attempt: int, outcome: CopyOutcome) -> bool:
+        return await self._runner.write(transactions.mirror.finish_copy, name, attempt, outcome)
+
+    async def release_copies(self, now: datetime) -> int:
+        return await self._runner.write(transactions.mirror.release_copies, now)
+
+    async def next_copy(self) -> datetime | None:
+        return await self._runner.read(transactions.mirror.next_copy)
+
+    async def copy(self, name: str) -> CopyRecord | None:
+        return await self._runner.read(transactions.mirror.copy, name)
+
+    async def undone_copies(self, limit: int) -> tuple[CopyRecord, ...]:
+        return await self._runner.read(transactions.mirror.undone_copies, limit)
+
+    async def count_copies(self) -> Mapping[CopyState, CopyCount]:
+        return await self._runner.read(transactions.mirror.count_copies)
+
+    async def retry_copies(self, now: datetime, job_id: str | None = None) -> int:
+        return await self._runner.write(transactions.mirror.retry_copies, now, job_id)
+
+    async def abandoned_copies(self, limit: int, *, with_done: bool) -> tuple[CopyRecord, ...]:
+        return await self._runner.read(transactions.mirror.abandoned_copies, limit, with_done)
+
+    async def forget_copies(self, names: Sequence[str]) -> None:
+        await self._runner.write(transactions.mirror.forget_copies, names)
 
     async def prune(self, before: datetime) -> int:
         """Delete in portions, each a transaction of its own, so that nobody waits for all of it."""

@@ -37,6 +37,15 @@ from pikarelay.services.ports.jobs import (
     MessageTaken,
     Sightings,
 )
+from pikarelay.services.ports.mirror import (
+    CopyFailed,
+    CopyOutcome,
+    CopyPlan,
+    Download,
+    FileSource,
+    Mirror,
+    MirrorStore,
+)
 from pikarelay.services.ports.orphans import Orphan, OrphanReason, OrphanStore
 from pikarelay.services.ports.sessions import KeptSession, Sessions, SessionStore
 from pikarelay.services.ports.system import Clock, Ids
@@ -57,9 +66,14 @@ __all__ = [
     "Clock",
     "Command",
     "CommandRun",
+    "CopyFailed",
+    "CopyOutcome",
+    "CopyPlan",
     "DecideOutcome",
     "Delivery",
     "Discord",
+    "Download",
+    "FileSource",
     "FileToUpload",
     "Identity",
     "Ids",
@@ -68,6 +82,8 @@ __all__ = [
     "KeyTaken",
     "KeyedJob",
     "MessageTaken",
+    "Mirror",
+    "MirrorStore",
     "Orphan",
     "OrphanReason",
     "OrphanStore",
@@ -81,5 +97,5 @@ __all__ = [
 ]
 
 
-class Store(CallerStore, JobStore, OrphanStore, SessionStore, CallbackStore, Protocol):
+class Store(CallerStore, JobStore, OrphanStore, SessionStore, CallbackStore, MirrorStore, Protocol):
     """Everything that must outlive the process."""

@@ -9,6 +9,7 @@ import msgspec
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports.callbacks import CallbackDraft
+from pikarelay.services.ports.mirror import CopyPlan
 from pikarelay.services.ports.orphans import Orphan
 
 
@@ -24,6 +25,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     adopts: bool = False
     #: A message to keep for a person to look at.
     orphan: "Orphan | None" = None
+    #: Set when this change completes the job and copies of its files are to be made.
+    copies: CopyPlan | None = None
 
 
 class Sightings(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,10 @@ class Ids(Protocol):
         """Return a new callback's id, which it keeps for every try."""
         ...
 
+    def file_id(self) -> str:
+        """Return a new id for a job's files: URL-safe and unguessable, for whoever knows it may read them."""
+        ...
+
     def nonce(self) -> str:
         """Return a snowflake for an interaction, strictly greater than the one before."""
         ...

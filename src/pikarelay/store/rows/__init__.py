@@ -28,6 +28,7 @@ from pikarelay.store.rows.callers import (
 )
 from pikarelay.store.rows.columns import Params, Row, from_ms, to_ms, to_ms_or_none
 from pikarelay.store.rows.jobs import JobDocument, job_from, job_params, key_params, sealed_token
+from pikarelay.store.rows.mirror import copy_from, new_copy_params, outcome_params
 from pikarelay.store.rows.orphans import orphan_from, orphan_params
 from pikarelay.store.rows.sessions import session_from, session_params
 from pikarelay.store.rows.vault import data_key_from, data_key_params
@@ -48,6 +49,7 @@ __all__ = [
     "callback_secret_params",
     "caller_from",
     "caller_params",
+    "copy_from",
     "data_key_from",
     "data_key_params",
     "filter_params",
@@ -55,8 +57,10 @@ __all__ = [
     "job_from",
     "job_params",
     "key_params",
+    "new_copy_params",
     "orphan_from",
     "orphan_params",
+    "outcome_params",
     "record_from",
     "replay_params",
     "sealed_token",

@@ -20,6 +20,7 @@ from pikarelay.store.schema import jobs as jobs_table
 from pikarelay.store.statements.jobs import MESSAGES_AT_ONCE, OWNERS_AT_ONCE, UPLOADS_AT_ONCE
 from pikarelay.store.transactions.callbacks import insert_callback
 from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.transactions.mirror import insert_copies
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
@@ -139,6 +140,8 @@ def change(job_id: str, decide: Callable[[Job], Change | None], vault: Vault) ->
         yield "insert_orphan", rows.orphan_params(decided.orphan)
     if decided.callback is not None:
         yield from insert_callback(decided.callback, after.caller_id)
+    if decided.copies is not None:
+        yield from insert_copies(decided.copies, job_id)
     return after
 
 

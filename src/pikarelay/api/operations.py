@@ -21,6 +21,7 @@ from pikarelay.contract.idempotency import parse_key, request_key
 from pikarelay.contract.requests import BUTTON_FIELDS, parse_button
 from pikarelay.errors import ApiError
 from pikarelay.jobs.job import Caller, Verb
+from pikarelay.jobs.mirror import is_mirrored
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.answer_once import AnswerOnce, Submit
 from pikarelay.services.authenticate import Authenticator
@@ -57,6 +58,7 @@ class PikaOperations:
         recorder: EventRecorder,
         open_sink: OpenSink,
         links: LinkRefresher,
+        files_at: str | None = None,
     ) -> None:
         self._store = store
         self._board = board
@@ -67,6 +69,8 @@ class PikaOperations:
         self._recorder = recorder
         self._open_sink = open_sink
         self._links = links
+        #: What links to copies begin with. None without a mirror.
+        self._files_at = files_at
 
     def table(self) -> list[Operation]:
         """Return what is served."""
@@ -139,8 +143,9 @@ class PikaOperations:
     async def job(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.subscriber(bearer_token(exchange))
         job = await read_job(self._store, caller, exchange.query("jobid"))
-        job = await self._links.fresh(job)
-        return Reply(body=encode(job_body(job)))
+        if self._files_at is None or not is_mirrored(job):
+            job = await self._links.fresh(job)
+        return Reply(body=encode(job_body(job, files_at=self._files_at)))
 
     async def jobs(self, exchange: Exchange) -> Reply:
         """The list; with `?jobid=` the one job, as clients ask for it with and without the slash."""
@@ -176,7 +181,9 @@ class PikaOperations:
             status=job.status.value,
             is_repeat=submitted.is_repeat,
         )
-        reply = Reply(status=submitted.code, body=encode(job_body(job, submitted.code)))
+        reply = Reply(
+            status=submitted.code, body=encode(job_body(job, submitted.code, files_at=self._files_at))
+        )
         if submitted.is_repeat:
             # The job has the files of the request that made it.
             await post.form.discard()

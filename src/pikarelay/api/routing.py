@@ -25,6 +25,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
     #: Whether the path with a slash more is another route, or none.
     slash_matters: bool = False
+    #: Whether the path's parameter is all that it takes to be served, so that it is not logged.
+    is_secret: bool = False
 
 
 class Operation(Route, frozen=True, kw_only=True):
@@ -43,6 +45,7 @@ class RouteTable:
         #: The same by what stands before the parameter, and the parameter's name.
         self._open: dict[str, dict[str, Handler]] = {}
         self._names: dict[str, str] = {}
+        self._secret: set[str] = set()
         for route in routes:
             self._add(route)
 
@@ -67,6 +70,8 @@ class RouteTable:
         methods = self._open.get(before)
         if methods is None or not last:
             raise RouteNotFound
+        if before in self._secret:
+            exchange.logged_path = f"{before}/…"
         exchange.parameters = {self._names[before]: last}
         return methods
 
@@ -74,6 +79,8 @@ class RouteTable:
         before, _, last = route.path.rpartition("/")
         if last.startswith("{"):
             self._names[before] = last.strip("{}")
+            if route.is_secret:
+                self._secret.add(before)
             _put(self._open, before, route)
             return
         _put(self._fixed, route.path, route)

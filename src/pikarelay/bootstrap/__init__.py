@@ -6,7 +6,7 @@ Nothing here decides anything. What needs a setting gets the few values it needs
 
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 
@@ -18,13 +18,15 @@ from pikarelay import __version__
 from pikarelay.api.account_operations import AccountOperations
 from pikarelay.api.app import Api
 from pikarelay.api.callback_operations import CallbackOperations
+from pikarelay.api.files import Files
 from pikarelay.api.forms import CloseUnread
 from pikarelay.api.front_door import Limits
 from pikarelay.api.operations import PikaOperations
 from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
 from pikarelay.api.server import HttpServer
-from pikarelay.bootstrap.server import Server
+from pikarelay.bootstrap.mirror import cdn_session, files_at, open_mirror
+from pikarelay.bootstrap.server import Server, Worker
 from pikarelay.bootstrap.stores import check_database, open_server_store, open_store, prepare_store
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.guard import GuardedResolver
@@ -32,6 +34,7 @@ from pikarelay.callbacks.names import Lookup, NameServers
 from pikarelay.callbacks.sender import HttpCallbackSender
 from pikarelay.contract.openapi import openapi_document
 from pikarelay.discord.client.accounts import DiscordAccounts
+from pikarelay.discord.client.cdn import Cdn
 from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.messages import Sighting
 from pikarelay.outbound import DNS_SECONDS, open_callback_session, open_origin_session
@@ -42,14 +45,18 @@ from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.clean_up import CleanUp
 from pikarelay.services.configure_account import AccountOffice
 from pikarelay.services.configure_caller import CallerOffice
+from pikarelay.services.copy_file import FileCopier
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.expire_jobs import JobExpirer
+from pikarelay.services.find_file import FileFinder
 from pikarelay.services.issue_token import TokenOffice
 from pikarelay.services.keep_orphans import OrphanKeeper
 from pikarelay.services.manage_callbacks import CallbackOffice
+from pikarelay.services.manage_copies import CopyOffice
 from pikarelay.services.observe_message import BotHabits, SightingObserver
 from pikarelay.services.ports import AccountsWatcher, Identity, TargetGuard
 from pikarelay.services.press_button import PressButton
+from pikarelay.services.prune_copies import CopyPruner
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.refresh_links import LinkRefresher
@@ -61,6 +68,7 @@ from pikarelay.store.files import UploadFolder
 from pikarelay.store.sql import SqlStore
 from pikarelay.system import SystemClock, SystemIds, raise_descriptor_limit
 from pikarelay.workers.callback_dispatcher import CallbackDispatcher
+from pikarelay.workers.copier import Copier
 from pikarelay.workers.gateway_listener import GatewayListener
 from pikarelay.workers.lifeline import Lifeline
 from pikarelay.workers.presser import Presser
@@ -85,6 +93,7 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
     callers: CallerOffice
     orphans: OrphanKeeper
     callbacks: CallbackOffice
+    copies: CopyOffice
 
     @classmethod
     def of(
@@ -93,16 +102,20 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
         clock: SystemClock,
         ids: SystemIds,
         guard: TargetGuard,
+        files_at: str | None,
         watcher: AccountsWatcher | None = None,
-        wake: Callable[[], None] = lambda: None,
+        board: Board | None = None,
     ) -> "Offices":
+        """`board` is that of a server in this process, if there is one: it is told what has become due."""
+        board = board or Board()
         return cls(
             store=store,
             tokens=TokenOffice(store, clock, ids, secrets.token_bytes),
             accounts=AccountOffice(store, clock, watcher),
-            orphans=OrphanKeeper(store, EventRecorder(store, Board(), clock, ids)),
+            orphans=OrphanKeeper(store, EventRecorder(store, board, clock, ids, files_at)),
             callers=CallerOffice(store),
-            callbacks=CallbackOffice(store, guard, clock, ids, secrets.token_bytes, wake),
+            callbacks=CallbackOffice(store, guard, clock, ids, secrets.token_bytes, board.callback_due.set),
+            copies=CopyOffice(store, clock, board.copy_due.set),
         )
 
 
@@ -113,7 +126,7 @@ async def open_offices(settings: Settings) -> AsyncIterator[Offices]:
     clock = SystemClock()
     async with open_store(settings) as store, NameServers.open(settings.callbacks.nameservers) as names:
         guard = _target_guard(settings.callbacks, names)
-        yield Offices.of(store, clock, SystemIds(clock.now), guard)
+        yield Offices.of(store, clock, SystemIds(clock.now), guard, files_at(settings))
 
 
 @asynccontextmanager
@@ -127,7 +140,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         store = await stack.enter_async_context(open_server_store(settings, clock))
         uploads = UploadFolder(settings.store.data_folder / "uploads", settings.store.uploads_quota)
         uploads.sweep()
-        recorder = EventRecorder(store, board, clock, ids)
+        recorder = EventRecorder(store, board, clock, ids, files_at(settings))
         habits = BotHabits()
         deadlines = Deadlines(
             first_message=settings.discord.first_message_within, whole_job=settings.discord.job_within
@@ -155,6 +168,8 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         sender = PressSender(store, discord, recorder, board, clock, uploads)
         presser = Presser(store, view, sender, habits, board, clock)
         submission = Submission(store, board, clock, presser, settings.discord.answer_wait)
+        links = LinkRefresher(store, discord, clock)
+        mirror = await stack.enter_async_context(open_mirror(settings.mirror))
         operations = PikaOperations(
             store=store,
             board=board,
@@ -164,15 +179,17 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             run_command=RunCommand(store, submission, clock, ids, random.random),
             recorder=recorder,
             open_sink=uploads.open_sink,
-            links=LinkRefresher(store, discord, clock),
+            links=links,
+            files_at=files_at(settings),
         )
         names = await stack.enter_async_context(NameServers.open(settings.callbacks.nameservers))
         guard = _target_guard(settings.callbacks, names)
-        offices = Offices.of(store, clock, ids, guard, listener, board.callback_due.set)
+        offices = Offices.of(store, clock, ids, guard, files_at(settings), listener, board)
         account_operations = AccountOperations(authenticator, offices.accounts, offices.callers)
         callback_operations = CallbackOperations(authenticator, offices.callbacks, clock)
+        files = Files(FileFinder(store, links, mirror, board, clock))
         table = [*operations.table(), *account_operations.table(), *callback_operations.table()]
-        api = Api(RouteTable([*table, *pages(openapi_document(table, __version__))]))
+        api = Api(RouteTable([*table, *files.table(), *pages(openapi_document(table, __version__))]))
         limits = Limits(connections=_connections(settings.http))
         http = HttpServer(CloseUnread(api), settings.http.host, settings.http.port, limits)
         stack.callback(http.close)
@@ -186,7 +203,8 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             random.random,
         )
         outbox = CallbackDispatcher(store, delivery, board, clock)
-        workers = (
+        prune_copies = CopyPruner(store, mirror, removes=settings.mirror.remove_with_jobs)
+        workers: tuple[Worker, ...] = (
             # First to start and last to stop, around the sessions that it keeps.
             SessionKeeper(store, discord, clock),
             discord,
@@ -195,8 +213,24 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             outbox,
             Lifeline(JobExpirer(store, history, recorder, clock, deadlines), clock),
             Reconciler(store, history, clock, random.random),
-            Pruner(CleanUp(store, uploads, clock, settings.store.keep_jobs), clock),
+            Pruner(CleanUp(store, uploads, clock, settings.store.keep_jobs, prune_copies), clock),
         )
+        if mirror is not None:
+            source = Cdn(
+                await stack.enter_async_context(cdn_session(settings.discord)),
+                largest=settings.mirror.max_bytes,
+            )
+            copier = FileCopier(
+                store,
+                links,
+                source,
+                mirror,
+                board,
+                clock,
+                random.random,
+                total_seconds=settings.mirror.total_seconds,
+            )
+            workers = (*workers, Copier(store, copier, board, clock))
         yield Server(http, workers, outbox, board.hurry), offices
 
 

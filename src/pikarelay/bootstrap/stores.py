@@ -111,8 +111,11 @@ async def open_server_store(settings: Settings, clock: Clock) -> AsyncIterator[S
             yield store
             return
         with announce(path) as presence:
-            if presence.is_alone and (released := await store.release_claims(clock.now())):
-                _log.info("callbacks.taken_up", callbacks=released)
+            if presence.is_alone:
+                callbacks = await store.release_claims(clock.now())
+                copies = await store.release_copies(clock.now())
+                if callbacks or copies:
+                    _log.info("claims.taken_up", callbacks=callbacks, copies=copies)
             await asyncio.to_thread(presence.settle)
             yield store
 

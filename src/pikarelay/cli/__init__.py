@@ -22,6 +22,7 @@ for _place, _help in {
     "jobs:jobs": "Look at jobs.",
     "jobs:orphans": "Look at messages of the bot that were given to no caller, and give them away.",
     "callbacks:callbacks": "Look at callbacks and where they go, and send them again.",
+    "mirror:mirror": "Look at copies of results, and have them made again.",
 }.items():
     app.command(f"pikarelay.cli.{_place}", help=_help)
 

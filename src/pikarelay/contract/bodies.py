@@ -73,8 +73,12 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     code: int
 
 
-def job_body(job: Job, code: int = 200) -> JobBody:
-    """Return the job as callers see it: `created` shown as `started`, the token masked."""
+def job_body(job: Job, code: int = 200, *, files_at: str | None = None) -> JobBody:
+    """
+    Return the job as callers see it: `created` shown as `started`, the token masked.
+
+    Links to files that have a copy begin with `files_at`; without it all are Discord's.
+    """
     ended_well = job.status is Status.COMPLETED
     return JobBody(
         jobid=job.job_id,
@@ -99,7 +103,7 @@ def job_body(job: Job, code: int = 200) -> JobBody:
         content=job.content,
         timestamp=job.timestamp,
         # Official examples download whatever is there, on any final status.
-        attachments=tuple(_attachment(a) for a in job.attachments) if ended_well else (),
+        attachments=tuple(_attachment(a, files_at) for a in job.attachments) if ended_well else (),
         embeds=tuple(_without_nulls(embed) for embed in job.embeds),
         error=job.error,
         error_details=job.error_details,
@@ -158,10 +162,13 @@ def _image(upload: Upload | None) -> ImageBody | None:
     return None if upload is None else ImageBody(upload.size, upload.type)
 
 
-def _attachment(attachment: Attachment) -> AttachmentBody:
+def _attachment(attachment: Attachment, files_at: str | None) -> AttachmentBody:
+    copy = None
+    if files_at is not None and attachment.copy_name is not None:
+        copy = files_at + attachment.copy_name
     return AttachmentBody(
-        url=attachment.url,
-        proxy_url=attachment.proxy_url,
+        url=copy or attachment.url,
+        proxy_url=copy or attachment.proxy_url,
         filename=attachment.filename,
         content_type=attachment.content_type,
         size=attachment.size,

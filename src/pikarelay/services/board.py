@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from pikarelay.errors import ApiError
 from pikarelay.jobs.job import Job
+from pikarelay.jobs.mirror import copies_of
 from pikarelay.services.ports import Clock
 
 
@@ -77,6 +78,10 @@ class Board:
         #: Set whenever a callback may have become due; its dispatcher clears it.
         self.callback_due = asyncio.Event()
         self._is_hurried = False
+        #: Set whenever a copy may have become due; whoever makes copies clears it.
+        self.copy_due = asyncio.Event()
+        #: By name of the copy: how many wait for it, and what wakes them.
+        self._copies: dict[str, tuple[int, asyncio.Event]] = {}
 
     def hurry(self) -> None:
         """Let every POST answer now, with its job as it is: this process ends."""
@@ -92,6 +97,8 @@ class Board:
             show(job)
         if job.callback_is_due:
             self.callback_due.set()
+        if job.is_final and copies_of(job):
+            self.copy_due.set()
 
     @contextmanager
     def watch(self, job: Job) -> Iterator[Watch]:
@@ -147,3 +154,20 @@ class Board:
         """Return when the POST of this job has been answered; at once when none is open in this process."""
         if (left := self._open.get(job_id)) is not None:
             await left.wait()
+
+    @contextmanager
+    def watch_copy(self, name: str) -> Iterator[asyncio.Event]:
+        """Inside the block, have an event that is set when a try of this copy is over."""
+        waiting, tried = self._copies.get(name, (0, asyncio.Event()))
+        self._copies[name] = (waiting + 1, tried)
+        try:
+            yield tried
+        finally:
+            waiting, tried = self._copies.pop(name)
+            if waiting > 1:
+                self._copies[name] = (waiting - 1, tried)
+
+    def copy_tried(self, name: str) -> None:
+        """Say that a try of a copy is over, after its outcome is safe in the store."""
+        if (watched := self._copies.get(name)) is not None:
+            watched[1].set()

@@ -7,8 +7,9 @@ from pikarelay.contract.bodies import encode, job_body
 from pikarelay.contract.urls import origin_of
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.lifecycle import Event, apply
+from pikarelay.jobs.mirror import copies_of, with_copies
 from pikarelay.services.board import Board
-from pikarelay.services.ports import CallbackDraft, Change, Clock, Ids, Orphan, Store
+from pikarelay.services.ports import CallbackDraft, Change, Clock, CopyPlan, Ids, Orphan, Store
 
 
 class EventRecorder:
@@ -16,14 +17,19 @@ class EventRecorder:
     The one way to change a stored job.
 
     What an event does is decided inside the transaction, on the job as it is then, so two events at once cannot both
-    win. When the job becomes final its callback is rendered and recorded as due in that same transaction.
+    win. When the job becomes final its callback is rendered and recorded as due in that same transaction; with a mirror,
+    so are the copies of its files, whose links the callback has.
     """
 
-    def __init__(self, store: Store, board: Board, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, store: Store, board: Board, clock: Clock, ids: Ids, files_at: str | None = None
+    ) -> None:
         self._store = store
         self._board = board
         self._clock = clock
         self._ids = ids
+        #: What links to copies begin with. None without a mirror.
+        self._files_at = files_at
 
     async def record(self, job_id: str, event: Event, *, message_id: str | None = None) -> Job | None:
         """Apply the event. None when the job is gone or final, and nothing was written."""
@@ -45,31 +51,42 @@ class EventRecorder:
         message is another job's.
         """
         now, callback_id = self._clock.now(), self._ids.callback_id()
+        file_id = None if self._files_at is None else self._ids.file_id()
 
         def change(job: Job) -> Change | None:
             event = event_of(job)
             if event is None:
                 return None
             changed = apply(job, event, now)
-            # An ended job has called back about its end, and nothing that it learns later is worth another call.
-            callback = None if job.is_final else _callback(changed, callback_id, now)
-            return Change(job=changed, callback=callback, message_id=message_id, orphan=orphan, adopts=adopts)
+            if job.is_final:
+                # It has called back about its end, and nothing that it learns later is worth another call.
+                return Change(job=changed, message_id=message_id, orphan=orphan, adopts=adopts)
+            if file_id is not None:
+                changed = with_copies(changed, file_id)
+            names = copies_of(changed)
+            return Change(
+                job=changed,
+                callback=self._callback(changed, callback_id, now),
+                message_id=message_id,
+                orphan=orphan,
+                adopts=adopts,
+                copies=CopyPlan(names=names, due=now) if names else None,
+            )
 
         job = await self._store.change(job_id, change)
         if job is not None:
             self._board.publish(job)
         return job
 
-
-def _callback(job: Job, callback_id: str, now: datetime) -> CallbackDraft | None:
-    if not job.callback_is_due or job.reply_url is None:
-        return None
-    body = encode(job_body(job))
-    return CallbackDraft(
-        callback_id=callback_id,
-        job_id=job.job_id,
-        target=origin_of(job.reply_url),
-        url=job.reply_url,
-        body=body,
-        due=now,
-    )
+    def _callback(self, job: Job, callback_id: str, now: datetime) -> CallbackDraft | None:
+        if not job.callback_is_due or job.reply_url is None:
+            return None
+        body = encode(job_body(job, files_at=self._files_at))
+        return CallbackDraft(
+            callback_id=callback_id,
+            job_id=job.job_id,
+            target=origin_of(job.reply_url),
+            url=job.reply_url,
+            body=body,
+            due=now,
+        )

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.secret import Secret
+from pikarelay.settings.mirror import MirrorSettings, contradictions_of_mirror
 from pikarelay.settings.values import (
     DatabaseAddress,
     Network,
@@ -38,6 +39,7 @@ from pikarelay.settings.values import (
     a_text,
     a_url,
     a_whole,
+    about,
 )
 
 PREFIX = "PIKARELAY_"
@@ -53,11 +55,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
-
-
-def about(read: Read, description: str) -> dict[str, Any]:
-    """Return what is known of a setting beside its default. A default of None stands for: not set."""
-    return {"read": read, "description": description}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,6 +277,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     discord: DiscordSettings = field(default_factory=DiscordSettings)
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     @classmethod
@@ -322,6 +320,7 @@ SECTIONS: dict[str, Callable[..., Any]] = {
     "store": StoreSettings,
     "discord": DiscordSettings,
     "callbacks": CallbackSettings,
+    "mirror": MirrorSettings,
     "log": LogSettings,
 }
 
@@ -433,6 +432,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     is_plain = discord.gateway_url is not None and discord.gateway_url.startswith("ws:")
     if is_plain and discord.api_url.startswith("https:"):
         yield "discord.gateway_url is not encrypted while discord.api_url is: tokens would leave in the clear"
+    yield from contradictions_of_mirror(settings.mirror)
 
 
 def _would_end(first: str, shorter: timedelta, second: str, longer: timedelta) -> str:

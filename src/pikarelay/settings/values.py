@@ -139,3 +139,8 @@ def a_list(read_one: Read) -> Read:
         return tuple(read_one(item) for item in stripped if item != "")
 
     return read
+
+
+def about(read: Read, description: str) -> dict[str, Any]:
+    """Return what is known of a setting beside its default. A default of None stands for: not set."""
+    return {"read": read, "description": description}

@@ -10,7 +10,7 @@ from pikarelay import errors
 from pikarelay.contract.bodies import encode, error_body, iso_time, job_body
 from pikarelay.errors import ApiError
 from pikarelay.jobs.job import Attachment, Job, Status, Upload, Verb
-from tests.factories import TOKEN, VIDEO, a_job, a_parent
+from tests.factories import TOKEN, VIDEO, a_file, a_job, a_parent
 
 #: The contract's own example of an answer to POST button, in its order.
 ANSWER: dict[str, Any] = {
@@ -186,3 +186,24 @@ ERRORS: list[tuple[ApiError, str]] = [
 def test_errors_of_the_contract(error: ApiError, text: str) -> None:
     """Each refusal has the contract's bytes."""
     assert text.encode() == encode(error_body(error))
+
+
+class TestLinksToCopies:
+    FILES_AT = "https://relay.example/files/"
+
+    def urls(self, job: Job, files_at: str | None) -> list[tuple[str, str]]:
+        return [(file.url, file.proxy_url) for file in job_body(job, files_at=files_at).attachments]
+
+    def test_copies_have_our_links(self) -> None:
+        """A file that has a copy is shown with the link to it, both ways that Discord has; one without with Discord's."""
+        job = a_parent(attachments=(a_file(copy_name="a.mp4"), VIDEO))
+
+        ours = self.FILES_AT + "a.mp4"
+        assert [(ours, ours), (VIDEO.url, VIDEO.proxy_url)] == self.urls(job, self.FILES_AT)
+
+    def test_without_a_mirror(self) -> None:
+        """Without a mirror every link is Discord's, and the copy's name is nowhere."""
+        job = a_parent(attachments=(a_file(copy_name="a.mp4"),))
+
+        assert [(VIDEO.url, VIDEO.proxy_url)] == self.urls(job, None)
+        assert b"a.mp4" not in encode(job_body(job))

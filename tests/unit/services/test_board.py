@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from pikarelay.errors import DiscordRateLimited
-from pikarelay.jobs.job import Job
+from pikarelay.jobs.job import Job, Status
 from pikarelay.services.board import Board
-from tests.factories import CHANNEL, a_job
+from tests.factories import CHANNEL, a_file, a_job
 from tests.fakes.clock import FakeClock, settle
 
 
@@ -108,3 +108,29 @@ async def test_hurry_does_not_overtake_a_refusal() -> None:
 
     with pytest.raises(DiscordRateLimited):
         waiting.result()
+
+
+async def test_copies_are_due_with_their_job() -> None:
+    """Whoever makes copies is woken by a job that has some, once it is final, and by no other."""
+    board, files = Board(), (a_file(copy_name="a.mp4"),)
+    board.publish(a_job(status=Status.COMPLETED, attachments=(a_file(),)))
+    board.publish(a_job(status=Status.PROGRESS, attachments=files))
+    assert not board.copy_due.is_set()
+    board.publish(a_job(status=Status.COMPLETED, attachments=files))
+
+    assert board.copy_due.is_set()
+
+
+async def test_copy_watch() -> None:
+    """Everybody who waits for a copy is woken by the end of its try, and nothing is remembered of those who left."""
+    board = Board()
+    with board.watch_copy("a.mp4") as first, board.watch_copy("a.mp4") as second:
+        with board.watch_copy("a.mp4"):
+            board.copy_tried("b.mp4")
+            assert not first.is_set()
+        board.copy_tried("a.mp4")
+        assert first.is_set()
+        assert second.is_set()
+    board.copy_tried("a.mp4")
+
+    assert {} == board._copies

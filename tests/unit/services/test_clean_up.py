@@ -5,8 +5,10 @@ from datetime import timedelta
 from pikarelay.jobs.job import Status, Upload
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.clean_up import CleanUp
-from pikarelay.services.ports import KEY_LIFETIME
+from pikarelay.services.ports import KEY_LIFETIME, CopyPlan
+from pikarelay.services.prune_copies import CopyPruner
 from tests.factories import a_job
+from tests.fakes.mirror import FakeMirror
 from tests.fakes.relay import FakeRelay
 
 KEEP = timedelta(days=31)
@@ -18,7 +20,9 @@ def an_upload(key: str) -> Upload:
 
 
 async def clean_up(relay: FakeRelay) -> None:
-    await CleanUp(relay.store, relay.uploads, relay.clock, KEEP)()
+    await CleanUp(
+        relay.store, relay.uploads, relay.clock, KEEP, CopyPruner(relay.store, None, removes=True)
+    )()
 
 
 async def test_files_live_as_long_as_their_job(relay: FakeRelay) -> None:
@@ -70,3 +74,17 @@ async def test_old_keys_are_forgotten(relay: FakeRelay) -> None:
     await clean_up(relay)
 
     assert {("caller-1", "last")} == set(relay.store.keys)
+
+
+async def test_copies_go_with_their_job(relay: FakeRelay) -> None:
+    """With an old job go its copies, in the same round."""
+    mirror = FakeMirror()
+    mirror.files = {"a.mp4": b"x"}
+    old = relay.clock.now() - KEEP - MILLISECOND
+    relay.store.jobs = {"old": a_job("old", status=Status.COMPLETED, updated=old)}
+    relay.store._plan(CopyPlan(names=("a.mp4",), due=old), "old")
+    pruner = CopyPruner(relay.store, mirror, removes=True)
+    await CleanUp(relay.store, relay.uploads, relay.clock, KEEP, pruner)()
+
+    assert {} == mirror.files
+    assert {} == relay.store.copies

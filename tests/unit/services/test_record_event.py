@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 
 from pikarelay.jobs.job import Status
-from pikarelay.jobs.lifecycle import Announced, Cancelled, Failed, Finished
+from pikarelay.jobs.lifecycle import Announced, Cancelled, Event, Failed, Finished, Settled
+from pikarelay.jobs.mirror import copies_of
 from pikarelay.services.ports import MessageTaken
-from tests.factories import a_message, a_result, a_running_job
+from pikarelay.services.record_event import EventRecorder
+from tests.factories import VIDEO, a_message, a_result, a_running_job
 from tests.fakes.clock import settle
 from tests.fakes.relay import FakeRelay
 
@@ -97,3 +99,56 @@ async def test_watchers_see_what_is_stored(relay: FakeRelay) -> None:
         seen = await waiting
 
     assert relay.job() == seen
+
+
+class TestWithMirror:
+    FILES_AT = "https://relay.example/files/"
+
+    @pytest.fixture
+    def recorder(self, relay: FakeRelay) -> EventRecorder:
+        return EventRecorder(relay.store, relay.board, relay.clock, relay.ids, self.FILES_AT)
+
+    async def test_copies_are_planned_with_the_ending(
+        self, relay: FakeRelay, recorder: EventRecorder
+    ) -> None:
+        """A job's end, its callback and the copies of its files are one change, and the callback has the lasting links."""
+        await recorder.record("job-1", Finished(message=a_result(attachments=(VIDEO, VIDEO))))
+
+        body = json.loads(relay.store.callbacks["job-1"].callback.body)
+        names = ["file1.mp4", "file1-1.mp4"]
+        assert names == [copy.name for copy in relay.store.copies.values()]
+        assert {(relay.clock.now(), "job-1")} == {(c.due, c.job_id) for c in relay.store.copies.values()}
+        assert tuple(names) == copies_of(relay.job())
+        for key in ("url", "proxy_url"):
+            assert [self.FILES_AT + name for name in names] == [file[key] for file in body["attachments"]]
+        assert relay.board.copy_due.is_set()
+
+    async def test_links_of_discord_are_kept(self, relay: FakeRelay, recorder: EventRecorder) -> None:
+        """The job itself keeps Discord's links, from which the copies are made."""
+        await recorder.record("job-1", Finished(message=a_result()))
+
+        assert VIDEO.url == relay.job().attachments[0].url
+
+    @pytest.mark.parametrize("event", [Cancelled(), Failed(error="no"), Announced(message=a_message())])
+    async def test_nothing_to_copy(self, relay: FakeRelay, recorder: EventRecorder, event: Event) -> None:
+        """A job that brings no result has no copies."""
+        await recorder.record("job-1", event)
+
+        assert {} == relay.store.copies
+        assert not relay.board.copy_due.is_set()
+
+    async def test_planned_once(self, relay: FakeRelay, recorder: EventRecorder) -> None:
+        """What a completed job learns later changes no name and plans no other copy."""
+        await recorder.record("job-1", Finished(message=a_result()))
+        await recorder.decide("job-1", lambda _: Settled())
+
+        assert ["file1.mp4"] == list(relay.store.copies)
+        assert ("file1.mp4",) == copies_of(relay.job())
+
+    async def test_without_mirror(self, relay: FakeRelay) -> None:
+        """Without a mirror nothing is planned, and the links are Discord's."""
+        await relay.recorder.record("job-1", Finished(message=a_result()))
+
+        body = json.loads(relay.store.callbacks["job-1"].callback.body)
+        assert {} == relay.store.copies
+        assert VIDEO.url == body["attachments"][0]["url"]

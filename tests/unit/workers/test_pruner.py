@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from pikarelay.jobs.job import Status
 from pikarelay.services.clean_up import CleanUp
+from pikarelay.services.prune_copies import CopyPruner
 from pikarelay.workers.pruner import Pruner
 from tests.factories import a_job
 from tests.fakes.relay import FakeRelay
@@ -19,7 +20,10 @@ async def test_only_old_final_jobs_go(relay: FakeRelay) -> None:
         "open": a_job("open", updated=old),
         "young": a_job("young", status=Status.FAILED, updated=relay.clock.now() - KEEP),
     }
-    pruner = Pruner(CleanUp(relay.store, relay.uploads, relay.clock, KEEP), relay.clock)
+    pruner = Pruner(
+        CleanUp(relay.store, relay.uploads, relay.clock, KEEP, CopyPruner(relay.store, None, removes=True)),
+        relay.clock,
+    )
     await pruner.start()
     await relay.clock.advance(timedelta(minutes=59))
     assert {"open", "young"} == set(relay.store.jobs)

@@ -19,8 +19,7 @@ help: ## list these names
 demo: run ## install what is missing, then show everything on this machine alone (KEEP=1: go on running)
 	@$(BIN)/python tools/demo.py
 
-test: dev judges system javascript static ## everything: checks, the quick crash matrix, then all tests
-	@$(BIN)/python -m chaos quick
+test: dev judges system javascript static ## everything: checks, then all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: dev static unit ## the fast part: linters, types, floors, unit tests

@@ -66,9 +66,10 @@ _ANSWERS: dict[str, Exception | None] = {
 class InlineRunner(SqliteRunner):
     """The runner without its thread, so that a history always runs alike: a transaction is committed where it is asked for."""
 
-    async def write(self, transaction: Any) -> Any:
+    async def write(self, make: Any, /, *args: Any, **kwargs: Any) -> Any:
         future: asyncio.Future[Any] = self._loop.create_future()
-        store_module._resolve(self._write_group([store_module._Queued(transaction, future)]))
+        queued = store_module._Queued(make(*args, **kwargs), future)
+        store_module._resolve(self._write_group([queued]))
         return await future
 
 

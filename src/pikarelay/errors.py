@@ -18,6 +18,7 @@ The closed list of conditions the API can answer with.
     ├── TooManyJobs               429  our limit, with the jobs that hold the places
     ├── DiscordRateLimited        429  Discord's limit, with Discord's own words
     └── Unavailable               503  we cannot store anything right now
+        └── OutcomeUnknown        503  or do not know whether we did
 
 The class carries `code`, which is also the HTTP status. Where the contract's sentence has no blanks it is the
 class's docstring, and the docstring is the message. Everything that is not an `ApiError` is a bug and is
@@ -183,6 +184,12 @@ class Unavailable(ApiError):
     """Service Unavailable"""
 
     code = 503
+
+
+class OutcomeUnknown(Unavailable):
+    """Service Unavailable"""
+
+    # The connection broke while the engine was told to commit. It did, or it did not.
 
 
 class DiscordRefused(Exception):

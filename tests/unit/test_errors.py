@@ -26,6 +26,7 @@ CASES: list[tuple[ApiError, int, str]] = [
     (errors.TooManyJobs(10, ["J1"]), 429, "Maximum of 10 jobs executing in parallel supported"),
     (errors.DiscordRateLimited("{}"), 429, "Discord /interactions failed with HTTP status 429"),
     (errors.Unavailable(), 503, "Service Unavailable"),
+    (errors.OutcomeUnknown(), 503, "Service Unavailable"),
 ]
 
 

@@ -18,14 +18,14 @@ from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar, cast
 import asyncpg
 import structlog
 
-from pikarelay.errors import Unavailable
+from pikarelay.errors import OutcomeUnknown, Unavailable
 from pikarelay.store import compile as compiled
 from pikarelay.store import transactions
 from pikarelay.store.compile import Sql
 from pikarelay.store.migrations import check_schema
 from pikarelay.store.root_key import RootKey
 from pikarelay.store.rows import Row
-from pikarelay.store.sql import OutcomeUnknown, SqlStore
+from pikarelay.store.sql import SqlStore
 from pikarelay.store.transactions import Transaction
 from pikarelay.store.vault import Vault, new_data_key
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ParamSpec, Protocol, TypeVar
 
-from pikarelay.errors import Unavailable
+from pikarelay.errors import OutcomeUnknown, Unavailable
 from pikarelay.jobs.breaker import Health
 from pikarelay.jobs.callbacks import (
     CallbackAttempt,
@@ -66,12 +66,6 @@ class Runner(Protocol):
     async def snapshot(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """The same, with all of its statements on one state."""
         ...
-
-
-class OutcomeUnknown(Unavailable):
-    """Service Unavailable"""
-
-    # The connection broke while the engine was told to commit. It did, or it did not.
 
 
 class SqlStore:

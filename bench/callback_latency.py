@@ -31,7 +31,7 @@ def measure(*, quick: bool) -> list[Figure]:
             seats = run(take_seats(server, local, SEATS))
             local.post("/apps/Pika/settings", {"speed": BOT_SECONDS, "behaviour": "plain"})
             begin = local.get("/ledger?since=0&limit=0")["last"]
-            pressed = run(press_buttons(server, hello["port"], seats, count, replyUrl=receiver["url"]))
+            pressed = run(press_buttons(server, hello["port"], seats, count, reply_urls=[receiver["url"]]))
             received = _all_received(receiver["url"], count)
             left = first_frames(local, begin)
     taken = [(each["first_byte_ns"] - left[each["message_id"]]) / 1e6 for each in received]

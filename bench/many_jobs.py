@@ -13,22 +13,19 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.load import Client, get, run
 from bench.processes import Relay, local_discord, relay
 from bench.report import Figure, percentile
 from bench.seats import body_of
+from bench.stored import CHANNEL, job_id, stored_job
 from pikarelay import bootstrap
-from pikarelay.jobs.job import Attachment, Button, Job, Press, PressPhase, Status, Verb
-from pikarelay.jobs.secret import Secret
 from pikarelay.settings import Settings
 
 FEW = 1_000
 READ = 500
 EXECUTING = 10
-_CHANNEL = "1180000000000000001"
 
 
 def measure(*, quick: bool) -> list[Figure]:
@@ -43,7 +40,7 @@ def measure(*, quick: bool) -> list[Figure]:
             asyncio.run(_fill(folder / "data", count))
         with relay(folders[0], local) as few, relay(folders[1], local) as full:
             job = run(
-                _in_turns(few, full, [f"/v1/pika/jobs/?jobid={_job_id(n)}" for n in _read_ids()], samples)
+                _in_turns(few, full, [f"/v1/pika/jobs/?jobid={job_id(n)}" for n in _read_ids()], samples)
             )
             listed = run(_in_turns(few, full, ["/v1/pika/jobs"], samples))
     return [
@@ -100,11 +97,11 @@ async def _fill(data: Path, count: int) -> None:
         caller = await offices.tokens.caller()
         for n in _read_ids():
             await offices.store.admit(
-                caller.caller_id, [_CHANNEL], lambda _, n=n: _a_job(n, caller.caller_id)
+                caller.caller_id, [CHANNEL], lambda _, n=n: stored_job(n, caller.caller_id)
             )
         for n in range(EXECUTING):
-            running = _a_job(n, caller.caller_id, is_running=True)
-            await offices.store.admit(caller.caller_id, [_CHANNEL], lambda _, job=running: job)
+            running = stored_job(n, caller.caller_id, is_running=True)
+            await offices.store.admit(caller.caller_id, [CHANNEL], lambda _, job=running: job)
     _add_copies(data / "pikarelay.sqlite3", count)
 
 
@@ -117,7 +114,7 @@ def _add_copies(database: Path, count: int) -> None:
         connection.execute(
             f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
             f" INSERT INTO jobs ({', '.join(columns)}) SELECT {chosen} FROM n, jobs WHERE jobs.job_id = ?",
-            (count - there, _job_id(_read_ids()[0])),
+            (count - there, job_id(_read_ids()[0])),
         )
         connection.commit()
 
@@ -131,45 +128,3 @@ def _opened(database: Path) -> Iterator[sqlite3.Connection]:
 def _read_ids() -> list[int]:
     """Return numbers scattered over those of the copies."""
     return [n * (7_000_000 // READ) + 1 for n in range(READ)]
-
-
-def _job_id(n: int) -> str:
-    return f"{n:026d}"
-
-
-def _a_job(n: int, caller_id: str, *, is_running: bool = False) -> Job:
-    now = datetime.now(UTC).replace(microsecond=0)
-    url = f"https://cdn.example.com/attachments/1/{n}/video.mp4"
-    return Job(
-        job_id=f"r{n:025d}" if is_running else _job_id(n),
-        caller_id=caller_id,
-        verb=Verb.CREATE,
-        status=Status.PROGRESS if is_running else Status.COMPLETED,
-        created=now,
-        updated=now,
-        prompt="waves crashing over the sandy beach, overhead shot",
-        discord_token=Secret("MTE4MDAwMDAwMDAwMDAwMDAwMQ.Gabcde.0123456789012345678901234567890123456a"),
-        channel=_CHANNEL,
-        max_jobs=1_000,
-        press=Press(
-            nonce=str(1_000_000_000_000_000_000 + n + (500_000_000 if is_running else 0)),
-            phase=PressPhase.BOUND,
-            user_id="1180000000000000001",
-            bot_id="1180000000000000002",
-            application_id="1180000000000000002",
-            floor_id="1180000000000000000",
-            sent=now,
-        ),
-        message_id=str(1_190_000_000_000_000_000 + n),
-        content="<@1180000000000000001> Prompt: waves crashing over the sandy beach, overhead shot",
-        timestamp="2026-08-01T12:00:00.000000+00:00",
-        buttons=() if is_running else (Button(name="retry", custom_id=f"pika:retry:{n}"),),
-        attachments=()
-        if is_running
-        else (
-            Attachment(
-                url=url, proxy_url=url, filename="video.mp4", content_type="video/mp4", size=200_000, width=1024,
-                height=576, id=str(n),
-            ),
-        ),
-    )  # fmt: skip

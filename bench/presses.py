@@ -35,15 +35,18 @@ class Pressed:
 
 
 async def press_buttons(
-    relay: Relay, bare_port: int, seats: Sequence[Seat], count: int, **more: str
+    relay: Relay, bare_port: int, seats: Sequence[Seat], count: int, *, reply_urls: Sequence[str] = ()
 ) -> Pressed:
-    """Press the seats' buttons in turn. `more` are fields of each request."""
+    """Press the seats' buttons in turn, to be called back at these in turn."""
     client, bare = Client(relay.port), Client(bare_port)
     hello = get(b"Host: 127.0.0.1\r\n", "/")
     bare_ms: list[float] = []
 
-    async def press(seat: Seat) -> Press:
-        fields = {"jobid": seat.job_id, "button": "retry", **more}
+    async def press(n: int) -> Press:
+        seat = seats[n % len(seats)]
+        fields = {"jobid": seat.job_id, "button": "retry"}
+        if reply_urls:
+            fields["replyUrl"] = reply_urls[n % len(reply_urls)]
         answer = await client.send(post_form(relay.headers, "/v1/pika/button", fields))
         return Press(seat, body_of(answer), answer.sent_ns, answer.received_ns)
 
@@ -54,7 +57,7 @@ async def press_buttons(
         if n % 2:
             await greet()
             return None
-        return await press(seats[n // 2 % len(seats)])
+        return await press(n // 2)
 
     await client.warm(4)
     try:

@@ -130,9 +130,9 @@ def relay(folder: Path, local: Local) -> Iterator[Relay]:
 
 
 @contextmanager
-def beside(module: str, folder: Path) -> Iterator[Json]:
+def beside(module: str, folder: Path, *arguments: str) -> Iterator[Json]:
     """Start a server of this package, `bench.<module>`."""
-    with running([sys.executable, "-m", f"bench.{module}"], folder / f"{module}.log") as ready:
+    with running([sys.executable, "-m", f"bench.{module}", *arguments], folder / f"{module}.log") as ready:
         yield ready
 
 

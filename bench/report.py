@@ -80,7 +80,13 @@ def machine() -> Machine:
 
 
 def percentiles(
-    name: str, values_ms: Sequence[float], bare_ms: Sequence[float], aims: Mapping[int, float | None]
+    name: str,
+    values_ms: Sequence[float],
+    bare_ms: Sequence[float],
+    aims: Mapping[int, float | None],
+    *,
+    compared_to: str = "bare GET in between",
+    note: str = "",
 ) -> list[Figure]:
     """Return a figure for each percentile in `aims`, compared to the same percentile of a bare exchange."""
     return [
@@ -88,10 +94,11 @@ def percentiles(
             name=f"{name}, p{percent}",
             value=percentile(values_ms, percent),
             unit="ms",
-            compared_to="bare GET in between",
+            compared_to=compared_to,
             reference=percentile(bare_ms, percent),
             aim=aim,
             samples=len(values_ms),
+            note=note,
         )
         for percent, aim in aims.items()
     ]

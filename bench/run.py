@@ -6,13 +6,14 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import callback_latency, get_job, many_jobs, memory, press_latency
+from bench import callback_latency, callback_queue, get_job, many_jobs, memory, press_latency
 from bench.noise import OthersBusy
 from bench.report import Figure, machine, show, write_json
 
 BENCHMARKS: dict[str, Callable[..., list[Figure]]] = {
     "press_latency": press_latency.measure,
     "callback_latency": callback_latency.measure,
+    "callback_queue": callback_queue.measure,
     "get_job": get_job.measure,
     "many_jobs": many_jobs.measure,
     "memory": memory.measure,

@@ -6,8 +6,9 @@ the seven toxics of a network (`chaos.toxics`) and what a receiver can do wrong 
 """
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -47,11 +48,12 @@ class Fault:
 
 @dataclass
 class Place:
-    """Where fronts are: an address that is theirs alone, the ports that they have had, and their certificates."""
+    """Where fronts are: an address that is theirs alone, the ports that are left there, and their certificates."""
 
     host: str
     certificates: Mapping[str, Path]
-    ports: set[int] = field(default_factory=set)
+    #: Below those that the system hands out, and more than a run needs.
+    ports: Iterator[int] = field(default_factory=lambda: iter(range(10_000, 30_000)))
 
 
 class Front:
@@ -99,12 +101,10 @@ class Front:
     async def _listen(self, tls: ssl.SSLContext | None) -> asyncio.Server:
         """Listen on a port that no other front has had: the server remembers targets."""
         while True:
-            server = await asyncio.start_server(self._serve, self._place.host, 0, ssl=tls)
-            self._port = server.sockets[0].getsockname()[1]
-            if self._port not in self._place.ports:
-                self._place.ports.add(self._port)
-                return server
-            server.close()
+            self._port = next(self._place.ports)
+            # Somebody who listens everywhere may have it.
+            with contextlib.suppress(OSError):
+                return await asyncio.start_server(self._serve, self._place.host, self._port, ssl=tls)
 
     async def far(self) -> Stream:
         """Connect to the receiver."""

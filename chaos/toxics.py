@@ -129,7 +129,7 @@ async def _one_way(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None, pass_on: PassOn
 ) -> None:
     """Carry until the end, or away when there is no writer."""
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(OSError):
         while data := await reader.read(_CHUNK):
             if writer is not None:
                 await pass_on(data, writer)

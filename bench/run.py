@@ -23,7 +23,7 @@ BENCHMARKS: dict[str, Callable[..., list[Figure]]] = {
 def main() -> None:
     """Measure, show, and write the JSON if asked to. An aim that is missed is no error."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure pikarelay on this machine.")
-    parser.add_argument("--quick", action="store_true", help="fewer samples: a minute and a half in all")
+    parser.add_argument("--quick", action="store_true", help="fewer samples: two minutes and a half in all")
     parser.add_argument("--only", choices=BENCHMARKS, action="append", help="this one; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, one a line")
     options = parser.parse_args()

@@ -13,6 +13,7 @@ HTTP/1.1, and inflate nothing. They differ in what they may reach:
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import aiohttp
 from yarl import URL
@@ -146,10 +147,16 @@ def _open(
 
 
 def _verifying(tls: ssl.SSLContext | None) -> ssl.SSLContext:
-    context = ssl.create_default_context() if tls is None else tls
+    context = _system_trust() if tls is None else tls
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
         raise ValueError("outbound TLS must be verified")
     return context
+
+
+@cache
+def _system_trust() -> ssl.SSLContext:
+    """Return a context that trusts whom the system trusts. One for all: each holds its own copy of 150 certificates."""
+    return ssl.create_default_context()
 
 
 def _http(scheme: str) -> str:

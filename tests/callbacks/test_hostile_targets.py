@@ -283,7 +283,8 @@ def test_row_22_drip_and_silence(drips: str) -> None:
 
     assert "timeout" == delivery.error
     assert timedelta(seconds=60) <= delivery.duration < timedelta(seconds=61)
-    assert 60 <= held_seconds < 61.5
+    # The receiver counts from when it was connected to.
+    assert 59 < held_seconds < 61
     assert time.monotonic() - began < 30
     outcome = outcome_of(a_callback(""), delivery, Health(), SCHEDULE, 0.0, NOW)
     assert outcome.retry_at is not None

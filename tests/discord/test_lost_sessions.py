@@ -1,17 +1,19 @@
 """Presses that meet a session which Discord has ended: they wait for the next one, and leave once."""
 
 import asyncio
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localdiscord.faults.model import Cut, Fault, InvalidSession, Match, Refuse, Slow
+from localdiscord.faults.model import Cut, Fail, Fault, InvalidSession, Match, Refuse, Slow
 from localdiscord.server import LocalDiscord
 from localdiscord.world.rules import Rules
 from pikarelay.discord.client import account
 from pikarelay.discord.client.accounts import DiscordAccounts
-from pikarelay.errors import DiscordRefused
+from pikarelay.errors import DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import Status
 from pikarelay.jobs.secret import Secret
 from tests.discord.pressing import create, order, retry
@@ -79,18 +81,39 @@ async def test_command_in_the_name_of_an_ended_session_is_posted_again(
     assert 1 == local.world.ledger.presses["1002"]
 
 
-async def test_press_without_a_successor_stays_refused(
+async def test_press_refused_in_the_name_of_a_standing_session_stays_refused(
     accounts: DiscordAccounts,
+    token: Secret,
+    channel: str,
+    listener: Listener,
+    local: LocalDiscord,
+    requests: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When the session does not seem to have ended, Discord's refusal stands and nothing else leaves."""
+    monkeypatch.setattr(account, "SUCCESSOR_SECONDS", 0.2)
+    first = await create(accounts, token, channel, listener)
+    before = requests.count(POST)
+    form = {"session_id": {"_errors": [{"code": "BASE_TYPE_REQUIRED", "message": "This field is required"}]}}
+    refusal = Fail(status=400, code=50035, message="Invalid Form Body", errors=form)
+    local.admin.arm(Fault(where="rest", match=Match(method="POST", route="/interactions"), do=refusal))
+
+    with pytest.raises(DiscordRefused, match="400"):
+        await accounts.press_button(token, retry(first, "1002"))
+    assert requests.count(POST) == before + 1
+
+
+async def test_press_that_no_session_follows_for_is_given_up(
+    make_accounts: Callable[..., DiscordAccounts],
     token: Secret,
     channel: str,
     listener: Listener,
     local: LocalDiscord,
     user: dict[str, Any],
     requests: list[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """When no session follows in time, Discord's refusal stands and nothing else leaves."""
-    monkeypatch.setattr(account, "SUCCESSOR_SECONDS", 0.2)
+    """When its session has ended and none follows for as long as presses wait, the press is known not to have happened."""
+    accounts = make_accounts(session_wait=timedelta(seconds=1))
     first = await create(accounts, token, channel, listener)
     before = requests.count(POST)
     hold_a_press(local)
@@ -100,9 +123,11 @@ async def test_press_without_a_successor_stays_refused(
     await until(lambda: requests.count(POST) == before + 1)
     local.admin.disturb(local.admin.sessions_of(user["id"]), InvalidSession(resumable=False))
 
-    with pytest.raises(DiscordRefused, match="400"):
+    with pytest.raises(DiscordUnavailable) as caught:
         await pressing
+    assert not caught.value.may_have_happened
     assert requests.count(POST) == before + 1
+    assert "1002" not in local.world.ledger.presses
 
 
 async def test_job_waits_while_its_session_is_made_anew(

@@ -99,7 +99,8 @@ def test_row_15_five_thousand(server: Relay) -> None:
     """
     Five thousand connections with half a head are closed in time, and cost those that are served next to nothing.
 
-    Counted is the server's work, for waiting times on a busy machine are others'.
+    Counted is the server's work from the first of them to the last one's end, for waiting times on a busy machine are
+    others', and so is the moment at which the server comes to accept a connection.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 8192)), hard))
@@ -107,27 +108,27 @@ def test_row_15_five_thousand(server: Relay) -> None:
     alone, _ = work(server, 500)
     begun = cpu_ms(server.pid)
     with half_open(server, 5000) as held:
-        opened = (cpu_ms(server.pid) - begun) / len(held)
-        beside, longest = work(server, 500)
+        asked, longest = 1000, work(server, 1000)[1]
         # Others go on asking while all of these run out of time.
         deadline = time.monotonic() + HEAD_SECONDS + 4 * SLACK
         while not select_closed(held):
-            longest = max(longest, work(server, 10)[1])
+            asked, longest = asked + 10, max(longest, work(server, 10)[1])
             assert time.monotonic() < deadline, len(held)
+    spent = cpu_ms(server.pid) - begun
 
-    assert beside < 1.5 * alone, (alone, beside)
-    assert opened < 0.5, opened
+    # A look at each of them with each request would be five million looks.
+    assert (spent - asked * alone) / 5000 < 1, (spent, asked, alone)
     # Not a wait that a client would give up after, while five thousand end at once.
     assert longest < 2000, longest
 
 
 def select_closed(held: list[socket.socket]) -> bool:
-    """Whether the server has closed all of them. Those that it has are let go."""
+    """Whether the server has closed all of them, within 20 ms. Those that it has are let go."""
     poll = select.poll()
     by_number = {connection.fileno(): connection for connection in held}
     for number in by_number:
         poll.register(number, select.POLLIN)
-    for number, _ in poll.poll(0):
+    for number, _ in poll.poll(20):
         held.remove(by_number[number])
         by_number[number].close()
     return not held

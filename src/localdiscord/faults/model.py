@@ -9,7 +9,7 @@ One shape for all three places. In JSON:
 strikes the second press, once. `match` holds shell patterns; a key that is left out matches everything.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -51,7 +51,8 @@ class Fail(Do, frozen=True, tag="fail"):
     """
     REST: answer `status` before the call takes effect, or after.
 
-    `code` and `message` fill the JSON body, so that any refusal can be played; without them it is a server error's.
+    `code`, `message` and `errors` (a form's tree of fields) fill the JSON body, so that any refusal can be played;
+    without them it is a server error's.
     """
 
     status: int = 500
@@ -59,6 +60,7 @@ class Fail(Do, frozen=True, tag="fail"):
     body: Literal["json", "html"] = "json"
     code: int = 0
     message: str | None = None
+    errors: dict[str, Any] | None = None
 
 
 class DropConnection(Do, frozen=True, tag="drop_connection"):

@@ -1,6 +1,7 @@
 """The answers armed faults give in the place of the route's own."""
 
 from http import HTTPStatus
+from typing import Any
 
 from localdiscord.faults.model import (
     Blocked,
@@ -70,4 +71,7 @@ def failure(strike: Fail) -> Reply:
         page = f"<html><head><title>{strike.status}</title></head><body>upstream error</body></html>"
         return Reply(strike.status, page.encode(), content_type="text/html")
     message = strike.message or f"{strike.status}: {PHRASES.get(strike.status, 'Server Error')}"
-    return Reply(strike.status, encode({"message": message, "code": strike.code}))
+    body: dict[str, Any] = {"message": message, "code": strike.code}
+    if strike.errors is not None:
+        body["errors"] = strike.errors
+    return Reply(strike.status, encode(body))

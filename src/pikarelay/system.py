@@ -5,11 +5,13 @@ Floor 3, like every other adapter. Tests hand in fakes of the same ports instead
 """
 
 import asyncio
+import os
 import resource
 import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from pikarelay.jobs.snowflakes import LOW_BITS, first_of
 
@@ -65,6 +67,12 @@ class SystemIds:
 
 def _text(number: int) -> str:
     return "".join(_BASE32[number >> shift & 31] for shift in range(5 * (_ID_CHARACTERS - 1), -1, -5))
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much room the disk of a folder has for this process."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 def raise_descriptor_limit(wanted: int) -> int:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,16 +202,20 @@ def local_discord(folder: Path, *, speed: float = 0.0, **options: str) -> Iterat
 
 
 @contextmanager
-def relay(folder: Path, local: Local, *arguments: str, port: int = 0, **settings: str) -> Iterator[Relay]:
+def relay(
+    folder: Path, local: Local, *arguments: str, port: int = 0, prefix: Sequence[str] = (), **settings: str
+) -> Iterator[Relay]:
     """
     Start pikarelay with a data folder in `folder`; a second start there continues where the first ended.
+
+    `prefix` is a command that runs the server, one that gives it surroundings of its own.
 
     `settings` are environment variables without their prefix, in lower case: `discord_answer_wait_seconds="2"`.
     """
     environment = {f"PIKARELAY_{name.upper()}": value for name, value in settings.items()}
     data_folder, log = folder / "data", folder / "pikarelay.log"
     command = [
-        str(BIN / "pikarelay"), "serve", "--port", str(port), "--data-folder", str(data_folder), "--json",
+        *prefix, str(BIN / "pikarelay"), "serve", "--port", str(port), "--data-folder", str(data_folder), "--json",
         "--discord-api-url", local.api, "--callbacks-allow", "127.0.0.0/8", "--until-stdin-closes", *arguments,
     ]  # fmt: skip
     with running(command, log, environment) as ready:

@@ -55,6 +55,20 @@ class Ending:
         return self.server.process.wait(PATIENCE)
 
 
+def test_not_ready_at_once(own: Path, local: Local) -> None:
+    """With SIGTERM a server is no longer ready while it still answers, and goes on being alive."""
+    with relay(own, local, **SETTINGS) as server:
+        before = server.get("/readyz").status_code
+        ending = Ending(server)
+        while (ready := server.get("/readyz")).status_code == 200:
+            assert ending.seconds() < NOTICE / 2
+        alive = server.get("/healthz").status_code
+
+        assert (200, 503, 200) == (before, ready.status_code, alive)
+        assert {"serving": "ending"} == {k: v for k, v in ready.json()["checks"].items() if v != "ok"}
+        assert 0 == ending.code()
+
+
 def connects(server: Relay) -> bool:
     address = urlsplit(server.url)
     try:

@@ -33,6 +33,7 @@ from pikarelay.services.ports import (
     CallbackOutcome,
     CallbackSecret,
     Change,
+    Condition,
     DecideOutcome,
     KeptSession,
     KeyedJob,
@@ -79,6 +80,7 @@ class FakeStore(FakeCopies):
         self.callbacks: dict[str, KeptCallback] = {}
         self.kept_targets: dict[str, Target] = {}
         self.secrets: list[CallbackSecret] = []
+        self.condition = Condition(has_schema=True, has_key=True)
 
     async def caller_by_token(self, digest: bytes) -> Caller | None:
         await asyncio.sleep(0)
@@ -479,6 +481,10 @@ class FakeStore(FakeCopies):
         for place in old:
             del self.keys[place]
         return len(old)
+
+    async def probe(self) -> Condition:
+        await asyncio.sleep(0)
+        return self.condition
 
     async def known_uploads(self, keys: Sequence[str]) -> frozenset[str]:
         await asyncio.sleep(0)

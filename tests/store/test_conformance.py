@@ -18,6 +18,7 @@ from pikarelay.services.ports import (
     KEY_LIFETIME,
     ApiToken,
     Change,
+    Condition,
     DecideOutcome,
     KeptSession,
     KeyedJob,
@@ -905,3 +906,11 @@ async def test_everything_survives_a_restart(opener: Opener) -> None:
 async def test_ping(store: AnyStore) -> None:
     """A store that can be written to answers a ping."""
     await store.ping()
+
+
+async def test_probe(store: AnyStore) -> None:
+    """A probe writes, changes nothing, and says that schema and key are as they must be."""
+    await store.add_caller(a_caller())
+
+    assert Condition(has_schema=True, has_key=True) == await store.probe() == await store.probe()
+    assert (a_caller(),) == await store.callers()

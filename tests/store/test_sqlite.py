@@ -279,8 +279,10 @@ class TestWork:
             "accounts_of_caller",
             "data_keys",
             "ping",
+            "probe",
             "targets",
             "idle_targets",
+            "busy_targets",
         }
         small |= {"orphans", "prune_orphans", "gateway_sessions", "forget_gateway_sessions"}
         # Asked by an operator's command, which has a process of its own; and once, when a server starts.
@@ -300,6 +302,18 @@ class TestWork:
             ]
 
         assert scans == []
+
+    async def test_probe_reaches_the_disk(self, sqlite_store: SqliteStore) -> None:
+        """A probe writes one page to the log, although it changes nothing."""
+        path = _path_of(sqlite_store)
+        log = path.with_name(path.name + "-wal")
+        sizes = []
+        for _ in range(4):
+            await sqlite_store.probe()
+            sizes.append(log.stat().st_size)
+
+        # A page with what the log says of it.
+        assert [4096 + 24] * 3 == [after - before for before, after in pairwise(sizes)]
 
     async def test_reads_wait_for_nobody(self, sqlite_store: SqliteStore) -> None:
         """A read answers with what is committed while the writer is in the middle of a transaction."""

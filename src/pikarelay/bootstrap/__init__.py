@@ -6,6 +6,7 @@ Nothing here decides anything. What needs a setting gets the few values it needs
 
 import random
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
@@ -21,6 +22,7 @@ from pikarelay.api.callback_operations import CallbackOperations
 from pikarelay.api.files import Files
 from pikarelay.api.forms import CloseUnread
 from pikarelay.api.front_door import Limits
+from pikarelay.api.health import health
 from pikarelay.api.operations import PikaOperations
 from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
@@ -58,6 +60,7 @@ from pikarelay.services.ports import AccountsWatcher, Identity, TargetGuard
 from pikarelay.services.press_button import PressButton
 from pikarelay.services.prune_copies import CopyPruner
 from pikarelay.services.read_history import HistoryReader
+from pikarelay.services.readiness import Readiness
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.refresh_links import LinkRefresher
 from pikarelay.services.run_command import RunCommand
@@ -66,7 +69,7 @@ from pikarelay.services.submit_job import Submission
 from pikarelay.settings import CallbackSettings, DiscordSettings, HttpSettings, Settings
 from pikarelay.store.files import UploadFolder
 from pikarelay.store.sql import SqlStore
-from pikarelay.system import SystemClock, SystemIds, raise_descriptor_limit
+from pikarelay.system import SystemClock, SystemIds, free_bytes, raise_descriptor_limit
 from pikarelay.workers.callback_dispatcher import CallbackDispatcher
 from pikarelay.workers.copier import Copier
 from pikarelay.workers.gateway_listener import GatewayListener
@@ -189,7 +192,14 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         callback_operations = CallbackOperations(authenticator, offices.callbacks, clock)
         files = Files(FileFinder(store, links, mirror, board, clock))
         table = [*operations.table(), *account_operations.table(), *callback_operations.table()]
-        api = Api(RouteTable([*table, *files.table(), *pages(openapi_document(table, __version__))]))
+        readiness = Readiness(
+            store,
+            lambda: free_bytes(settings.store.data_folder),
+            settings.store.least_free,
+            time.monotonic,
+        )
+        more = [*files.table(), *health(readiness)]
+        api = Api(RouteTable([*table, *more, *pages(openapi_document(table, __version__))]))
         limits = Limits(connections=_connections(settings.http))
         http = HttpServer(CloseUnread(api), settings.http.host, settings.http.port, limits)
         stack.callback(http.close)
@@ -231,7 +241,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
                 total_seconds=settings.mirror.total_seconds,
             )
             workers = (*workers, Copier(store, copier, board, clock))
-        yield Server(http, workers, outbox, board.hurry), offices
+        yield Server(http, workers, outbox, readiness.end, board.hurry), offices
 
 
 def _connections(settings: HttpSettings) -> int:

@@ -36,12 +36,18 @@ class Server:
     """
 
     def __init__(
-        self, http: HttpServer, workers: Sequence[Worker], outbox: Worker, hurry: Callable[[], None]
+        self,
+        http: HttpServer,
+        workers: Sequence[Worker],
+        outbox: Worker,
+        on_ending: Callable[[], None],
+        hurry: Callable[[], None],
     ) -> None:
         self._http = http
         self._workers = workers
         #: The one of the workers that stops beside the requests, for it waits for others too.
         self._outbox = outbox
+        self._on_ending = on_ending
         #: Lets waiting requests be answered at once.
         self._hurry = hurry
         self._closing = asyncio.Event()
@@ -73,6 +79,7 @@ class Server:
         _log.info("server.ending", notice_seconds=notice.total_seconds())
         loop = asyncio.get_running_loop()
         self._ends_by = loop.time() + _STOP_SECONDS
+        self._on_ending()
         self._http.announce_end()
         loop.call_later(notice.total_seconds(), self._close)
 

@@ -120,6 +120,19 @@ class StoreSettings:
         ),
     )
 
+    least_free_mib: float = field(
+        default=64.0,
+        metadata=about(
+            a_number(0, 1024 * 1024),
+            "How much room the data folder's disk must have for the server to be ready, in MiB.",
+        ),
+    )
+
+    @property
+    def least_free(self) -> int:
+        """In bytes."""
+        return int(self.least_free_mib * 1024 * 1024)
+
     @property
     def database_path(self) -> Path:
         """The SQLite file, where that is the database."""

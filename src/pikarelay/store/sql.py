@@ -26,6 +26,7 @@ from pikarelay.services.ports import (
     CallbackOutcome,
     CallbackSecret,
     Change,
+    Condition,
     CopyOutcome,
     DecideOutcome,
     KeptSession,
@@ -34,6 +35,7 @@ from pikarelay.services.ports import (
     Sightings,
 )
 from pikarelay.store import transactions
+from pikarelay.store.migrations import NEEDED
 from pikarelay.store.transactions import Transaction
 from pikarelay.store.vault import Vault
 
@@ -290,6 +292,10 @@ class SqlStore:
 
     async def known_uploads(self, keys: Sequence[str]) -> frozenset[str]:
         return await self._runner.read(transactions.jobs.known_uploads, keys)
+
+    async def probe(self) -> Condition:
+        version = await self._runner.write(transactions.vault.probe)
+        return Condition(has_schema=version == NEEDED, has_key=self._vault.works)
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless the engine can take a write transaction and answer in it."""

@@ -120,6 +120,15 @@ class Vault:
         knowing._ciphers = self._ciphers
         return knowing
 
+    @property
+    def works(self) -> bool:
+        """Whether what it seals now it can open."""
+        place = ("probe", "", "")
+        try:
+            return self.unseal(self.seal("probe", *place), *place) == "probe"
+        except Unsealable:
+            return False
+
     def seal(self, text: str, table: str, row: str, column: str) -> bytes:
         """Seal a text for one place in the database, where alone it can be opened."""
         number = self.current

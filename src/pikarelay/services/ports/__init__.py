@@ -19,6 +19,7 @@ from pikarelay.services.ports.callbacks import (
     TargetGuard,
 )
 from pikarelay.services.ports.callers import ApiToken, CallerStore
+from pikarelay.services.ports.condition import Condition, WatchedStore
 from pikarelay.services.ports.discord import (
     AccountsWatcher,
     ButtonPress,
@@ -66,6 +67,7 @@ __all__ = [
     "Clock",
     "Command",
     "CommandRun",
+    "Condition",
     "CopyFailed",
     "CopyOutcome",
     "CopyPlan",
@@ -94,8 +96,11 @@ __all__ = [
     "TargetGuard",
     "UploadKeeper",
     "UploadReader",
+    "WatchedStore",
 ]
 
 
-class Store(CallerStore, JobStore, OrphanStore, SessionStore, CallbackStore, MirrorStore, Protocol):
+class Store(
+    CallerStore, JobStore, OrphanStore, SessionStore, CallbackStore, MirrorStore, WatchedStore, Protocol
+):
     """Everything that must outlive the process."""

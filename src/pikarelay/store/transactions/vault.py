@@ -29,5 +29,11 @@ def opened(read: Callable[[Row, Vault], T], found: Sequence[Row], vault: Vault) 
     return tuple(read(row, vault.after_learning) for row in found)
 
 
+def probe() -> Transaction[str | None]:
+    """Return the schema that the database has."""
+    found = yield "probe", {}
+    return str(found[0][0]) if found else None
+
+
 def ping() -> Transaction[None]:
     yield "ping", {}

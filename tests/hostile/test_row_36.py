@@ -1,0 +1,85 @@
+"""Row 36, as far as it is about readiness: the disk is full, and then it is not."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.servers import PATIENCE, Local, Relay, relay
+
+MIB = 1024 * 1024
+ROOM = 24 * MIB
+
+
+@pytest.fixture
+def server(tmp_path: Path, local: Local) -> Iterator[Relay]:
+    """A server whose data folder is a disk of its own, of 24 MiB, in a mount namespace of its own."""
+    if shutil.which("unshare") is None:
+        pytest.fail("unshare is missing: install util-linux")
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    mounted = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c"]
+    script = f'mount -t tmpfs -o size={ROOM},mode=700 tmpfs {data} && exec "$0" "$@"'
+    settings = {"discord_press_interval_seconds": "0", "least_free_mib": "4"}
+    with relay(tmp_path, local, prefix=[*mounted, script], **settings) as running:
+        yield running
+
+
+def disk(server: Relay) -> Path:
+    """Return the data folder as the server sees it."""
+    return Path(f"/proc/{server.pid}/root{server.data_folder}")
+
+
+def fill(server: Relay) -> Path:
+    """Leave no room at all."""
+    filler = disk(server) / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(64 * 1024))
+        except OSError:
+            pass
+    return filler
+
+
+def readiness(server: Relay, code: int) -> dict[str, str]:
+    """Wait for a code, and return what was looked at."""
+    deadline = time.monotonic() + PATIENCE
+    while (answer := server.get("/readyz")).status_code != code:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
+    checks: dict[str, str] = answer.json()["checks"]
+    return checks
+
+
+def test_row_36_disk_full(server: Relay, seat: tuple[str, str]) -> None:
+    """New work is 503 within two seconds and readiness off; reads go on; with room again all is as before, nothing lost."""
+    job = server.created("while there was room", *seat)
+    readiness(server, 200)
+    filler = fill(server)
+    fields = {"prompt": "x", "discord": seat[0], "channel": seat[1]}
+    codes, seconds = [], 0.0
+    # The database's log has room in its file for a while; then it has not.
+    while not codes or (codes[-1] != 503 and len(codes) < 500):
+        began = time.monotonic()
+        codes.append(server.post("create", fields).status_code)
+        seconds = time.monotonic() - began
+    checks = readiness(server, 503)
+
+    assert 503 == codes[-1]
+    assert set(codes[:-1]) <= {200}
+    assert seconds < 2
+    assert "has no room" == checks["disk"]
+    assert "takes no write" == checks["database"]
+    assert "completed" == server.job(job["jobid"])["status"]
+    assert 200 == server.get("/healthz").status_code
+    assert {"error": "Service Unavailable", "code": 503} == server.post("create", fields).json()
+
+    filler.unlink()
+    readiness(server, 200)
+
+    assert job == server.job(job["jobid"])
+    assert "completed" == server.created("there is room again", *seat)["status"]

@@ -5,7 +5,8 @@ The row is committed before anything leaves for Discord, and the answer waits fo
 contract's answer quotes it. When the bot takes longer the answer is `started` without a message, never an error.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -63,7 +64,7 @@ class Submission:
         Raises what `decide` raises, `KeyTaken`, and `DiscordRateLimited` when Discord answered 429; then no job remains. After a
         return, call `Board.close_answer` once the answer has left: no callback of the job goes out before.
         """
-        job = await self._store.admit(caller.caller_id, channels, decide, key)
+        job = await self._admit(self._store.admit(caller.caller_id, channels, decide, key))
         try:
             with self._board.refusable(job) as watch:
                 self._presses.put(job)
@@ -72,6 +73,19 @@ class Submission:
             self._board.close_answer(job.job_id)
             raise
         return Submitted(job, 502 if _was_not_accepted(job) else 200)
+
+    async def _admit(self, admission: Coroutine[None, None, Job]) -> Job:
+        """Wait for the admission. One that nobody waits for any more may be written all the same, and then is pressed."""
+        admitting = asyncio.ensure_future(admission)
+        try:
+            return await asyncio.shield(admitting)
+        except asyncio.CancelledError:
+            admitting.add_done_callback(self._press_unasked)
+            raise
+
+    def _press_unasked(self, admitted: asyncio.Future[Job]) -> None:
+        if not admitted.cancelled() and admitted.exception() is None:
+            self._presses.put(admitted.result())
 
 
 def _is_answerable(job: Job) -> bool:

@@ -15,7 +15,7 @@ from pikarelay.errors import (
     DiscordUnavailable,
     TooManyJobs,
 )
-from pikarelay.jobs.job import PressPhase, Status
+from pikarelay.jobs.job import Job, PressPhase, Status
 from pikarelay.jobs.messages import InteractionAccepted, Kind
 from pikarelay.services.submit_job import Submitted
 from tests.factories import a_message, a_parent, a_result, an_account
@@ -323,6 +323,27 @@ async def test_bot_that_fails_at_once(relay: FakeRelay) -> None:
     await settle()
 
     assert (200, Status.FAILED) == (answer_of(post).code, answer_of(post).job.status)
+
+
+async def test_given_up_while_it_is_admitted(relay: FakeRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that is written although nobody waits for its answer any more is pressed, and holds no place for nothing."""
+    admit, begun, go = relay.store.admit, asyncio.Event(), asyncio.Event()
+
+    async def slow(*its: Any) -> Job:
+        begun.set()
+        await go.wait()
+        return await admit(*its)
+
+    monkeypatch.setattr(relay.store, "admit", slow)
+    post = relay.retry()
+    await begun.wait()
+    post.cancel()
+    await settle()
+    go.set()
+    await settle()
+
+    assert post.cancelled()
+    assert [PressPhase.ACCEPTED] == [relay.job(name).press.phase for name in relay.jobs_made]
 
 
 async def test_cancelled_while_waiting(relay: FakeRelay) -> None:

@@ -1,6 +1,12 @@
-"""C14: random histories of the core, on the real store's statements and a clock that is told when to move; see `chaos.model`."""
+"""
+C14: random histories of the core, in time that is told when to move.
+
+`chaos.model` has the real store's statements and chooses each step anew; `chaos.simulation` has all of the services at work at
+once, with a Discord, callers and receivers in trouble.
+"""
 
 import asyncio
+import json
 import subprocess
 import sys
 
@@ -9,21 +15,39 @@ from chaos.processes import ROOT, clean_environment
 from chaos.stage import copied_sources
 
 _STEPS = (50, 100)
+#: Processes for the simulation.
+_JOBS = "2"
 
 
 async def run(scene: Scene) -> Outcome:
     outcome = Outcome("C14")
     scene.folder.mkdir(parents=True)
+    outcome.folders.append(scene.folder)
     examples, steps = scene.amount(200, 2000), _STEPS[scene.full]
-    sources = copied_sources(scene.folder.parent)
-    log = scene.folder / "model.log"
+    said = await _python(scene, "model", str(examples), str(steps), str(scene.seed))
+    outcome.numbers.update({"histories": examples, "steps at most": examples * steps})
+    outcome.require(said is None, f"a history broke the model: {said}")
+
+    seeds, first = scene.amount(1_000, 100_000), scene.seed * 1_000_000
+    said = await _python(
+        scene, "simulation", str(seeds), "--first", str(first), "--jobs", _JOBS, "--folder", str(scene.folder)
+    )
+    outcome.require(said is None, f"a simulated history was violated: {said}")
+    found = json.loads((scene.folder / "simulation.json").read_bytes())
+    outcome.numbers.update(
+        {"seeds": found["histories"]} | {f"simulated {k}": n for k, n in found["numbers"].items()}
+    )
+    outcome.require(found["histories"] == seeds, "not all seeds were run")
+    return outcome
+
+
+async def _python(scene: Scene, module: str, *words: str) -> str | None:
+    """Run a module on a copy of the sources. Return the end of what it said when it fails."""
+    log = scene.folder / f"{module}.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "chaos.model", str(examples), str(steps), str(scene.seed),
-            stdout=output, stderr=subprocess.STDOUT, env=clean_environment(sources), cwd=ROOT,
+            sys.executable, "-m", f"chaos.{module}", *words,
+            stdout=output, stderr=subprocess.STDOUT, env=clean_environment(copied_sources(scene.folder.parent)), cwd=ROOT,
         )  # fmt: skip
         status = await process.wait()
-    outcome.numbers.update({"histories": examples, "steps at most": examples * steps})
-    outcome.require(status == 0, f"a history broke the model: {log.read_text()[-2000:]}")
-    outcome.folders.append(scene.folder)
-    return outcome
+    return log.read_text()[-2000:] if status else None

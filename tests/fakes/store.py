@@ -213,7 +213,7 @@ class FakeStore(FakeCopies):
         # A press that has left has a time; the other half of the key is only for the type checker's peace.
         left.sort(key=lambda job: (job.press.sent or job.created, job.job_id))
         owners = {m: self.owners[m] for m in message_ids if m in self.owners}
-        ghosts = () if ghosts_since is None else self._ghosts(channel, ghosts_since)
+        ghosts = () if ghosts_since is None else self._ghosts({channel}, ghosts_since)
         return Sightings(open_jobs=tuple(left), owners=owners, ghosts=ghosts)
 
     async def closed_messages(self, message_ids: Sequence[str]) -> frozenset[str]:
@@ -256,6 +256,10 @@ class FakeStore(FakeCopies):
     async def unfinished(self) -> tuple[Job, ...]:
         await asyncio.sleep(0)
         return tuple(self._unfinished())
+
+    async def ghosts(self, since: datetime) -> tuple[Job, ...]:
+        await asyncio.sleep(0)
+        return self._ghosts({job.channel for job in self._unfinished()}, since)
 
     async def newest_jobs(self, limit: int) -> tuple[Job, ...]:
         await asyncio.sleep(0)
@@ -493,11 +497,11 @@ class FakeStore(FakeCopies):
     def _all(self) -> list[Job]:
         return [*self.jobs.values(), *self.withdrawn.values()]
 
-    def _ghosts(self, channel: str, since: datetime) -> tuple[Job, ...]:
+    def _ghosts(self, channels: set[str], since: datetime) -> tuple[Job, ...]:
         sent = [
             (job.press.sent, job.job_id, job)
             for job in self._all()
-            if job.channel == channel
+            if job.channel in channels
             and job.status in {Status.FAILED, Status.CANCELLED}
             and job.press.phase in OPEN_PHASES
             and job.press.sent is not None

@@ -537,6 +537,16 @@ class TestGhosts:
         assert (late,) == (await store.sightings("100", [], ghosts_since=early.press.sent)).ghosts
         assert () == (await store.sightings("100", [])).ghosts
 
+    async def test_ghosts_beside_jobs(self, store: AnyStore) -> None:
+        """All ghosts are those of channels with an unfinished job, one that waits included, oldest press first."""
+        late = a_sent_job(1, status=Status.CANCELLED, press={"sent": NOW + LEASE})
+        early = a_sent_job(2, status=Status.FAILED, channel="200")
+        alone = a_sent_job(3, status=Status.FAILED, channel="300")
+        await put(store, late, early, alone, a_job(4), a_job(5, channel="200"), a_final_job(6, channel="300"))
+
+        assert (early, late) == await store.ghosts(NOW)
+        assert (late,) == await store.ghosts(NOW + LEASE / 2)
+
     async def test_no_ghosts(self, store: AnyStore) -> None:
         """What the bot has answered, what never left, and what nothing comes of any more, are none."""
         await put(

@@ -230,6 +230,7 @@ class TestWork:
             (lambda s: s.account("ann", "100"), 1),
             (lambda s: s.executing("ann"), 1),
             (lambda s: s.unfinished(), 1),
+            (lambda s: s.ghosts(NOW), 1),
             (lambda s: s.next_callback(), 2),
             (lambda s: s.sightings("100", []), 1),
             (lambda s: s.sightings("100", ["1", "2", "3", "4"]), 2),

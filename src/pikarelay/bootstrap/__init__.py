@@ -222,7 +222,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             presser,
             outbox,
             Lifeline(JobExpirer(store, history, recorder, clock, deadlines), clock),
-            Reconciler(store, history, clock, random.random),
+            Reconciler(store, view, history, clock, random.random),
             Pruner(CleanUp(store, uploads, clock, settings.store.keep_jobs, prune_copies), clock),
         )
         if mirror is not None:

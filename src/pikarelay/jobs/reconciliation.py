@@ -4,6 +4,9 @@ When is a channel's history to be read although nothing says that anything was m
 The Gateway is the normal way to hear of the bot, and may lose a message without a trace. So a press of which nothing was
 heard for a quarter of a minute is looked for once, and a channel with open presses is read every minute or so. A
 channel, not a job: one reading is good for all its jobs, and there is never more than one in fifteen seconds.
+
+Ghosts (`pikarelay.jobs.deadlines`) are looked for like jobs, where there are jobs that could be given what is theirs: one
+of which the bot has spoken unheard would not be reckoned with.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,9 +28,9 @@ def channels_due(
     jobs: Iterable[Job], last_read: Mapping[str, datetime], now: datetime, jitter: Mapping[str, float]
 ) -> dict[str, list[Job]]:
     """
-    Return the channels to read now, with their open jobs.
+    Return the channels to read now, with their open jobs and ghosts.
 
-    `jobs` are unfinished ones, `last_read` tells of channels that were read before; `jitter` has a number from 0 to 1 for a
+    `jobs` are both, `last_read` tells of channels that were read before; `jitter` has a number from 0 to 1 for a
     channel, and one half where it has none.
     """
     open_jobs: dict[str, list[Job]] = {}

@@ -189,6 +189,9 @@ class SqlStore:
     async def unfinished(self) -> tuple[Job, ...]:
         return await self._runner.read(transactions.jobs.unfinished, self._vault)
 
+    async def ghosts(self, since: datetime) -> tuple[Job, ...]:
+        return await self._runner.read(transactions.jobs.ghosts, since, self._vault)
+
     async def newest_jobs(self, limit: int) -> tuple[Job, ...]:
         return await self._runner.read(transactions.jobs.newest_jobs, limit, self._vault)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from pikarelay.jobs.reconciliation import channels_due
+from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.ports import Clock, Store
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.workers.loop import Loop
@@ -15,9 +16,15 @@ class Reconciler:
     """Looks for channels that are due, for ever."""
 
     def __init__(
-        self, store: Store, history: HistoryReader, clock: Clock, random: Callable[[], float]
+        self,
+        store: Store,
+        view: ChannelView,
+        history: HistoryReader,
+        clock: Clock,
+        random: Callable[[], float],
     ) -> None:
         self._store = store
+        self._view = view
         self._history = history
         self._clock = clock
         self._random = random
@@ -34,7 +41,8 @@ class Reconciler:
     async def _once(self) -> None:
         await self._clock.sleep(_EVERY)
         unfinished = await self._store.unfinished()
-        due = channels_due(unfinished, self._history.last_read, self._clock.now(), self._jitter)
+        looked_for = [*unfinished, *await self._view.ghosts()]
+        due = channels_due(looked_for, self._history.last_read, self._clock.now(), self._jitter)
         for channel, jobs in due.items():
             self._jitter[channel] = self._random()
             await self._history.catch_up(jobs)

@@ -8,7 +8,7 @@ import pytest
 from pikarelay.jobs.job import PressPhase, Status
 from pikarelay.jobs.reconciliation import SILENCE
 from pikarelay.workers.reconciler import Reconciler
-from tests.factories import a_result, a_running_job
+from tests.factories import a_job, a_message, a_result, a_running_job
 from tests.fakes.relay import FakeRelay
 
 pytestmark = pytest.mark.usefixtures("reconciler")
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("reconciler")
 
 @pytest.fixture
 async def reconciler(relay: FakeRelay) -> AsyncIterator[Reconciler]:
-    reconciler = Reconciler(relay.store, relay.history, relay.clock, lambda: 0.5)
+    reconciler = Reconciler(relay.store, relay.view, relay.history, relay.clock, lambda: 0.5)
     await reconciler.start()
     yield reconciler
     await reconciler.stop()
@@ -31,6 +31,18 @@ async def test_lost_message_is_found(relay: FakeRelay) -> None:
     await relay.clock.advance(timedelta(seconds=6))
 
     assert Status.COMPLETED is relay.job().status
+
+
+async def test_ghost_is_looked_for_beside_a_job(relay: FakeRelay) -> None:
+    """What the Gateway lost about a press that was given up is found, too, when a job waits that could be mistaken for it."""
+    relay.store.jobs["g"] = a_running_job("g", status=Status.CANCELLED)
+    relay.discord.messages[a_message().id] = a_message()
+    await relay.clock.advance(SILENCE + timedelta(seconds=6))
+    assert [] == relay.discord.histories_read
+    relay.store.jobs["job-1"] = a_job()
+    await relay.clock.advance(timedelta(seconds=6))
+
+    assert PressPhase.BOUND is relay.job("g").press.phase
 
 
 async def test_reading_is_bounded(relay: FakeRelay) -> None:

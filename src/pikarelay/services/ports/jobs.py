@@ -124,6 +124,10 @@ class JobStore(Protocol):
         """Return every unfinished job of every caller, oldest first."""
         ...
 
+    async def ghosts(self, since: datetime) -> tuple[Job, ...]:
+        """Return the ghosts that were sent after then, as `sightings` has them, of all channels with an unfinished job."""
+        ...
+
     async def newest_jobs(self, limit: int) -> tuple[Job, ...]:
         """Return the jobs of all callers that were made last, newest first."""
         ...

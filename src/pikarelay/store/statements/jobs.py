@@ -64,6 +64,16 @@ ghosts = (
     .where(s.jobs.c.channel == p("channel"), s.haunting, s.jobs.c.sent > p("since"))
     .order_by(s.jobs.c.sent, s.jobs.c.job_id)
 )
+# Those that another's job could be mistaken for.
+ghosts_beside_jobs = (
+    sa.select(*s.jobs.c)
+    .where(
+        s.haunting,
+        s.jobs.c.sent > p("since"),
+        s.jobs.c.channel.in_(sa.select(s.jobs.c.channel).where(s.unfinished).correlate(None)),
+    )
+    .order_by(s.jobs.c.sent, s.jobs.c.job_id)
+)
 # A fixed number of places, the rest filled up: the text stays the same for any number of ids.
 owners = sa.select(s.message_owners.c.message_id, s.message_owners.c.job_id).where(
     s.message_owners.c.message_id.in_([p(f"id_{n}", type_=sa.Text) for n in range(OWNERS_AT_ONCE)])

@@ -53,6 +53,11 @@ def unfinished(vault: Vault) -> Transaction[tuple[Job, ...]]:
     return (yield from opened(rows.job_from, found, vault))
 
 
+def ghosts(since: datetime, vault: Vault) -> Transaction[tuple[Job, ...]]:
+    found = yield "ghosts_beside_jobs", {"since": rows.to_ms(since)}
+    return (yield from opened(rows.job_from, found, vault))
+
+
 def newest_jobs(limit: int, vault: Vault) -> Transaction[tuple[Job, ...]]:
     found = yield "newest_jobs", {"limit": limit}
     return (yield from opened(rows.job_from, found, vault))

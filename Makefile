@@ -19,7 +19,8 @@ help: ## list these names
 demo: run ## install what is missing, then show everything on this machine alone (KEEP=1: go on running)
 	@$(BIN)/python tools/demo.py
 
-test: dev judges system javascript static ## everything: checks, then all tests
+test: dev judges system javascript static ## everything: checks, the crash matrix in short, all tests
+	@$(BIN)/python -m chaos quick
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: dev static unit ## the fast part: linters, types, floors, unit tests

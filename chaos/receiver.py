@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import json
+import socket
+import struct
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,6 +20,8 @@ Manner = Callable[[str, int], int | None]
 #: Turns of the event loop after which a client in this process has taken in what had arrived before the callback did.
 #: The order of the two is what matters, and one loop reads several sockets in no order.
 _TURNS = 25
+#: Where Linux's `tcp_info` says for how many milliseconds nothing has arrived.
+_LAST_DATA_RECEIVED = 52
 #: So many servers of callers are played: one for each of twenty callers.
 ORIGINS = 20
 
@@ -40,6 +44,17 @@ class Came:
         return f"{self.callback}/{self.number}"
 
 
+def _arrived(transport: asyncio.BaseTransport | None) -> int | None:
+    """Return when the system was given what a connection has sent last, to some milliseconds, on the ledger's clock."""
+    peer = None if transport is None else transport.get_extra_info("socket")
+    if peer is None:
+        return None
+    (ago_ms,) = struct.unpack_from(
+        "I", peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), _LAST_DATA_RECEIVED
+    )
+    return time.monotonic_ns() - int(ago_ms) * 1_000_000
+
+
 class Receiver:
     """Receives; see `manner`."""
 
@@ -58,11 +73,13 @@ class Receiver:
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def taken_down(self, headers: Mapping[str, str], raw: bytes, *, began: int | None = None) -> "Came":
+    async def taken_down(
+        self, headers: Mapping[str, str], raw: bytes, *, arrived: int | None = None
+    ) -> "Came":
         """
         Write down a callback that has come in, and return which try of it that was.
 
-        `began` is when its beginning was seen, on the ledger's clock; the whole of it takes a busy receiver longer.
+        `arrived` is when the system had it, on the ledger's clock; a busy receiver comes to read it later.
         """
         callback, body = headers["webhook-id"], json.loads(raw)
         self._tries[callback] += 1
@@ -74,7 +91,7 @@ class Receiver:
             digest=hashlib.sha256(raw).hexdigest(),
             body=body,
             stamp=headers["webhook-timestamp"],
-            began=began or time.monotonic_ns(),
+            arrived=arrived or time.monotonic_ns(),
             **{"try": came.name},
         )
         self.tries_of_job[came.job] += 1
@@ -89,11 +106,11 @@ class Receiver:
             self.news.set()
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
-        began = time.monotonic_ns()
+        arrived = _arrived(request.transport)
         raw = await request.read()
         for _ in range(_TURNS):
             await asyncio.sleep(0)
-        came = await self.taken_down(request.headers, raw, began=began)
+        came = await self.taken_down(request.headers, raw, arrived=arrived)
         if came.number == 1:
             await self.answering.wait()
         status = self.manner(came.callback, came.number)

@@ -91,7 +91,7 @@ def healthy_seconds(history: History) -> list[float]:
         if history.asked[job]["url"] in faulted or final.get("status") != "completed":
             continue
         made = videos[final["attachments"][0]["id"]]
-        taken += [(first["began"] - made) / 1e9 for first in history.received[job][:1]]
+        taken += [(first["arrived"] - made) / 1e9 for first in history.received[job][:1]]
     return sorted(taken)
 
 

@@ -2,7 +2,8 @@
 C9: the event stream breaks under load: cuts, refused resumes, gaps, forgotten replays, no connection at all for seconds.
 
 A session that was broken is left alone until it has lived for a while. One that is broken again and again as soon as it is there
-stays away longer each time, as Discord wants it, and in the end presses wait for it no more.
+stays away longer each time, as Discord wants it, and in the end presses wait for it no more. For the same reason connections are
+refused, which meets whoever makes one, when all sessions are there.
 """
 
 import asyncio
@@ -123,7 +124,7 @@ async def _break_under_load(stage: Stage, breaks: int, rng: Random, outcome: Out
             counted[name] += 1
             wanted = stage.clients.acknowledged + _JOBS_PER_BREAK
             await stage.until(lambda wanted=wanted: stage.clients.acknowledged >= wanted)  # type: ignore[misc]
-            seat = await _rested(stage, broken, rng)
+            seat = await _rested(stage, broken, rng, with_all_there=BREAKS[name] is _refused)
             await stage.fault(name)
             await BREAKS[name](stage, seat)
             broken[seat.user_id] = time.monotonic()
@@ -133,13 +134,14 @@ async def _break_under_load(stage: Stage, breaks: int, rng: Random, outcome: Out
     outcome.table.append(", ".join(f"{count} x {name}" for name, count in counted.items()))
 
 
-async def _rested(stage: Stage, broken: dict[str, float], rng: Random) -> Seat:
+async def _rested(stage: Stage, broken: dict[str, float], rng: Random, *, with_all_there: bool) -> Seat:
     """Wait for an account whose session was left alone long enough and is there, and draw one of those."""
+    everyone = {seat.user_id for seat in stage.seats}
     while True:
         sessions = (await stage.upstream.ask("GET", "/state"))["sessions"]
         there = {session["user_id"] for session in sessions if session["connected"]}
         long_ago = time.monotonic() - _REST_SECONDS
         rested = [s for s in stage.seats if s.user_id in there and broken.get(s.user_id, 0) <= long_ago]
-        if rested:
+        if rested and (everyone <= there or not with_all_there):
             return rng.choice(rested)
         await asyncio.sleep(0.2)

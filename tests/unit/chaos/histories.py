@@ -69,7 +69,7 @@ class Forge:
             self.receiver, "received", callback=callback, job=f"J{number}", digest=f"d{number}", body=final,
             **{"try": name},
         )  # fmt: skip
-        came["began"] = came["at"]
+        came["arrived"] = came["at"]
         self.note(self.receiver, "replied", status=status, **{"try": name})
 
     def end(self) -> None:

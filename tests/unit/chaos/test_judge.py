@@ -171,17 +171,27 @@ def test_forgery_is_noticed(forge: Callable[[Forge], None]) -> None:
 
 
 def test_what_a_dead_server_had_sent_may_come_in_late() -> None:
-    """A delivery that comes in after the server's death, and before the next one is ready, was interrupted."""
+    """A delivery that had arrived before the server's death was interrupted, however late it is read."""
+    assert [] == _read_late(arrived_earlier=True)
+
+
+def test_what_arrives_after_a_death_is_the_next_servers() -> None:
+    """A delivery that arrived well after a server's death had no reason to come again."""
+    assert ["I4"] == _read_late(arrived_earlier=False)
+
+
+def _read_late(*, arrived_earlier: bool) -> list[str]:
+    """Return what is wrong with a run in which a delivery is read after a death and the next start, and comes again."""
     forge = valid(7)
     final = forge.receiver[_last(forge.receiver, "received")]["body"]
     attempt = sum(e["event"] == "received" and e["job"] == LAST for e in forge.receiver)
     forge.note(forge.killer, "killed", pid=98)
-    forge.note(forge.killer, "died", pid=98)
-    forge.receive(12, attempt + 1, final, 200)
+    died = forge.note(forge.killer, "died", pid=98)["at"]
     forge.note(forge.killer, "started", pid=99)
+    forge.receive(12, attempt + 1, final, 200)
+    forge.receiver[-2]["arrived"] = died - 1 if arrived_earlier else died + SECOND
     forge.receive(12, attempt + 2, final, 200)
-
-    assert [] == judge(forge.history())
+    return [violation.invariant for violation in judge(forge.history())]
 
 
 def _delivered_twice(*, stop_after_seconds: int) -> list[str]:

@@ -154,7 +154,7 @@ def test_only_callbacks_without_a_fault_are_healthy() -> None:
     forge = valid()
     (made,) = (e["at"] for e in forge.upstream if e.get("attachment_id") == f"a{HEALTHY}")
     first = next(e for e in forge.receiver if e.get("job") == f"J{HEALTHY}")
-    first["began"] = made + SECOND // 4
+    first["arrived"] = made + SECOND // 4
 
     assert [0.25] == healthy_seconds(forge.history())
 

@@ -1,6 +1,8 @@
 """Accounts: how they are set up, which of them runs a job, and what is told of them."""
 
+import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -248,3 +250,54 @@ def test_accounts_need_no_subscription(server: Relay, local: Local) -> None:
         refused(answer, 402, "Account has no subscription or subscription expired")
     configure(server, seat)
     assert 200 == server.get(ACCOUNT).status_code == server.get("/v2/account").status_code
+
+
+HEALTH = "/v1/pikarelay/accounts"
+
+
+def health(server: Relay) -> list[dict[str, Any]]:
+    answer = ask(server, "GET", HEALTH)
+    assert 200 == answer.status_code
+    return list(answer.json()["accounts"])
+
+
+def until_health(server: Relay, *states: str) -> list[dict[str, Any]]:
+    """Ask until the accounts are in these states, by channel. A server tells changes within a second."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = health(server)
+        if states == tuple(its["state"] for its in found):
+            return found
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+
+
+def test_people_are_told_what_to_do(server: Relay, local: Local) -> None:
+    """Whoever owns an account sees that it is ready, and what a person has to do when Discord wants one; the command line agrees."""
+    refused(ask(server, "GET", HEALTH), 404, "Configuration not found")
+    one, two = sorted((local.new_user("health-1"), local.new_user("health-2")), key=lambda seat: seat[1])
+    configure(server, one)
+    configure(server, two, 3)
+    found = until_health(server, "ready", "ready")
+    assert [{**shown(one, 10), "state": "ready"}, {**shown(two, 3), "state": "ready"}] == found
+
+    local.post("/faults", {"where": "rest", "match": {"method": "POST"}, "do": {"kind": "captcha"}})
+    refused_create = create(server, channel=two[1])
+    assert refused_create.status_code >= 400
+    found = until_health(server, "ready", "captcha")
+
+    assert "official" in found[1]["reason"]
+    lines = server.command("account", "list").stdout.splitlines()
+    assert found == sorted(map(json.loads, lines), key=lambda its: its["channel"])
+
+
+def test_nobody_looks_after_it(server: Relay, local: Local) -> None:
+    """Once the server has stopped, its accounts are known to be offline."""
+    seat = local.new_user("health-3")
+    configure(server, seat)
+    until_health(server, "ready")
+    server.process.terminate()
+    server.process.wait(PATIENCE)
+
+    (line,) = server.command("account", "list").stdout.splitlines()
+    assert "offline" == json.loads(line)["state"]

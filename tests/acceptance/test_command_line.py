@@ -58,7 +58,9 @@ def test_accounts(server: Relay, local: Local) -> None:
     assert 0 == done.returncode, done.stderr
     assert token not in listed
     masked = {"channel": channel, "discord": f"{token[:3]}…secured…{token[-3:]}", "maxJobs": 4}
-    assert masked in [json.loads(line) for line in listed.splitlines()]
+    (told,) = (its for its in map(json.loads, listed.splitlines()) if its["channel"] == channel)
+    assert masked == {key: told[key] for key in masked}
+    assert told["state"] in {"offline", "connecting", "ready"}
     assert masked == shown
     assert 200 == used.status_code, used.text
     assert (0, 1) == (removed.returncode, again.returncode)

@@ -26,6 +26,7 @@ from localdiscord.server import LocalDiscord
 from localdiscord.world.rules import Rules
 from pikarelay.discord.client.accounts import DiscordAccounts
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
+from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.messages import BotMessage, InteractionAccepted
 from pikarelay.jobs.secret import Secret, Unreadable
 from tests.discord.pressing import create, order, retry
@@ -82,6 +83,9 @@ async def test_an_account_that_is_not_welcome_is_not_used_again(
     (state,) = accounts.states()
     assert state.standing == standing
     assert state.reason == unusable.value.reason
+    assert {
+        token.digest: AccountHealth(state=HealthState(standing), reason=state.reason)
+    } == accounts.health()
 
 
 async def test_a_token_that_cannot_be_read_is_not_asked_about(

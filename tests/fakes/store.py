@@ -6,7 +6,7 @@ pause: that makes it a transaction. The suite in `tests/store` holds it to what 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from pikarelay.jobs.callbacks import (
     Trigger,
 )
 from pikarelay.jobs.deadlines import OPEN_PHASES
+from pikarelay.jobs.health import AccountHealth
 from pikarelay.jobs.job import Account, Caller, Job, PressPhase, Status
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
@@ -72,6 +73,8 @@ class FakeStore(FakeCopies):
         self.kept_orphans: dict[str, Orphan] = {}
         #: By the token's digest.
         self.sessions: dict[bytes, KeptSession] = {}
+        #: By the token's digest: how its account fares, and when that was seen.
+        self.kept_health: dict[bytes, tuple[AccountHealth, datetime]] = {}
         #: Message id to job id.
         self.owners: dict[str, str] = {}
         #: By caller and key: the job's id, the request's digest, and when it was.
@@ -252,6 +255,20 @@ class FakeStore(FakeCopies):
     async def kept_sessions(self) -> dict[bytes, KeptSession]:
         await asyncio.sleep(0)
         return dict(self.sessions)
+
+    async def keep_health(
+        self, found: Mapping[bytes, AccountHealth], gone: Collection[bytes], now: datetime
+    ) -> None:
+        await asyncio.sleep(0)
+        self.kept_health.update({digest: (health, now) for digest, health in found.items()})
+        for digest in gone:
+            self.kept_health.pop(digest, None)
+        recent = now - timedelta(days=1)
+        self.kept_health = {digest: its for digest, its in self.kept_health.items() if its[1] >= recent}
+
+    async def health(self, seen_since: datetime) -> dict[bytes, AccountHealth]:
+        await asyncio.sleep(0)
+        return {digest: health for digest, (health, seen) in self.kept_health.items() if seen >= seen_since}
 
     async def unfinished(self) -> tuple[Job, ...]:
         await asyncio.sleep(0)

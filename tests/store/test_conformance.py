@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from pikarelay.errors import TooManyJobs
 from pikarelay.jobs.deadlines import OPEN_PHASES
+from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.job import Attachment, Button, Job, PressPhase, Status, Upload
 from pikarelay.jobs.messages import BotMessage, Kind
 from pikarelay.jobs.requests import RequestKey
@@ -616,6 +617,26 @@ class TestSessions:
         await store.keep_sessions({})
 
         assert {} == await store.kept_sessions()
+
+
+class TestHealth:
+    async def test_newest_word_of_each(self, store: AnyStore) -> None:
+        """Each account's last word counts while it is fresh; what is gone is forgotten."""
+        ready = AccountHealth(state=HealthState.READY)
+        paused = AccountHealth(state=HealthState.PAUSED, reason="all requests", until=NOW + LEASE)
+        await store.keep_health({b"a" * 32: ready, b"b" * 32: ready, b"c" * 32: ready}, [], NOW)
+        await store.keep_health({b"a" * 32: paused}, [b"c" * 32], NOW + LEASE)
+        assert {b"a" * 32: paused, b"b" * 32: ready} == await store.health(NOW)
+
+        assert {b"a" * 32: paused} == await store.health(NOW + LEASE)
+
+    async def test_pruned(self, store: AnyStore) -> None:
+        """What nobody has seen for a day is forgotten with the next word of anybody."""
+        ready = AccountHealth(state=HealthState.READY)
+        await store.keep_health({b"a" * 32: ready}, [], NOW)
+        await store.keep_health({b"b" * 32: ready}, [], NOW + timedelta(days=1, seconds=1))
+
+        assert [b"b" * 32] == list(await store.health(NOW))
 
 
 class TestCallbacks:

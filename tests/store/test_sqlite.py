@@ -239,6 +239,8 @@ class TestWork:
             (lambda s: s.orphans("100"), 1),
             (lambda s: s.kept_sessions(), 1),
             (lambda s: s.keep_sessions({}), 1),
+            (lambda s: s.health(NOW), 1),
+            (lambda s: s.keep_health({}, [], NOW), 1),
             (lambda s: s.admit("ann", ["100"], lambda _: a_job(5)), 3),
             (lambda s: s.admit("ann", ["100", "200", "300"], lambda _: a_job(5)), 5),
             (lambda s: s.admit("ann", ["100"], lambda _: a_job(5), RequestKey(text="k", digest=b"d")), 5),
@@ -286,6 +288,8 @@ class TestWork:
             "busy_targets",
         }
         small |= {"orphans", "prune_orphans", "gateway_sessions", "forget_gateway_sessions"}
+        # A row an account, read when a person asks, and pruned once a minute.
+        small |= {"account_health", "prune_account_health"}
         # Asked by an operator's command, which has a process of its own; and once, when a server starts.
         small |= {"count_copies", "busy_targets"}
         with closing(sqlite3.connect(_path_of(sqlite_store))) as connection:

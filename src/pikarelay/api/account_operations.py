@@ -10,13 +10,16 @@ from pikarelay.contract import documentation
 from pikarelay.contract.accounts import (
     ACCOUNT_FIELDS,
     CALLER_FIELDS,
+    AccountHealthListBody,
     account_body,
+    account_health_body,
     caller_body,
     parse_account,
     parse_reply_url,
 )
 from pikarelay.contract.bodies import encode
 from pikarelay.errors import MalformedBody
+from pikarelay.services.account_health import HealthOffice
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.configure_account import AccountOffice
 from pikarelay.services.configure_caller import CallerOffice
@@ -26,10 +29,17 @@ _CALLER_RULES = FormRules(fields=CALLER_FIELDS)
 
 
 class AccountOperations:
-    """Handlers for `/v1/pika/account` and `/v2/account`."""
+    """Handlers for `/v1/pika/account` and `/v2/account`, and for `/v1/pikarelay/accounts`."""
 
-    def __init__(self, authenticator: Authenticator, accounts: AccountOffice, callers: CallerOffice) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        accounts: AccountOffice,
+        callers: CallerOffice,
+        health: HealthOffice,
+    ) -> None:
         self._authenticator = authenticator
+        self._health = health
         self._accounts = accounts
         self._callers = callers
 
@@ -67,6 +77,13 @@ class AccountOperations:
             ),
             Operation(
                 method="GET",
+                path="/v1/pikarelay/accounts",
+                handler=self.health,
+                summary="See how your accounts fare",
+                documentation=documentation.ACCOUNTS_HEALTH,
+            ),
+            Operation(
+                method="GET",
                 path="/v2/account",
                 handler=self.caller,
                 summary="Read who you are",
@@ -97,6 +114,12 @@ class AccountOperations:
         caller = await self._authenticator.identify(bearer_token(exchange))
         account = await self._accounts.read(caller, exchange.parameters["channel"])
         return Reply(body=encode(account_body(account)))
+
+    async def health(self, exchange: Exchange) -> Reply:
+        caller = await self._authenticator.identify(bearer_token(exchange))
+        found = await self._health.of_caller(caller)
+        body = AccountHealthListBody(accounts=tuple(account_health_body(*one) for one in found))
+        return Reply(body=encode(body))
 
     async def configure(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.identify(bearer_token(exchange))

@@ -40,6 +40,7 @@ from pikarelay.discord.client.cdn import Cdn
 from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.messages import Sighting
 from pikarelay.outbound import DNS_SECONDS, open_callback_session, open_origin_session
+from pikarelay.services.account_health import HealthOffice
 from pikarelay.services.answer_once import AnswerOnce
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.board import Board
@@ -73,6 +74,7 @@ from pikarelay.system import SystemClock, SystemIds, free_bytes, raise_descripto
 from pikarelay.workers.callback_dispatcher import CallbackDispatcher
 from pikarelay.workers.copier import Copier
 from pikarelay.workers.gateway_listener import GatewayListener
+from pikarelay.workers.health_keeper import HealthKeeper
 from pikarelay.workers.lifeline import Lifeline
 from pikarelay.workers.presser import Presser
 from pikarelay.workers.pruner import Pruner
@@ -94,6 +96,7 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
     tokens: TokenOffice
     accounts: AccountOffice
     callers: CallerOffice
+    health: HealthOffice
     orphans: OrphanKeeper
     callbacks: CallbackOffice
     copies: CopyOffice
@@ -117,6 +120,7 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
             accounts=AccountOffice(store, clock, watcher),
             orphans=OrphanKeeper(store, EventRecorder(store, board, clock, ids, files_at)),
             callers=CallerOffice(store),
+            health=HealthOffice(store, clock),
             callbacks=CallbackOffice(store, guard, clock, ids, secrets.token_bytes, board.callback_due.set),
             copies=CopyOffice(store, clock, board.copy_due.set),
         )
@@ -188,7 +192,9 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         names = await stack.enter_async_context(NameServers.open(settings.callbacks.nameservers))
         guard = _target_guard(settings.callbacks, names)
         offices = Offices.of(store, clock, ids, guard, files_at(settings), listener, board)
-        account_operations = AccountOperations(authenticator, offices.accounts, offices.callers)
+        account_operations = AccountOperations(
+            authenticator, offices.accounts, offices.callers, offices.health
+        )
         callback_operations = CallbackOperations(authenticator, offices.callbacks, clock)
         files = Files(FileFinder(store, links, mirror, board, clock))
         table = [*operations.table(), *account_operations.table(), *callback_operations.table()]
@@ -218,6 +224,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             # First to start and last to stop, around the sessions that it keeps.
             SessionKeeper(store, discord, clock),
             discord,
+            HealthKeeper(store, discord, clock),
             listener,
             presser,
             outbox,

@@ -12,7 +12,7 @@ from pikarelay.cli.frame import (
     read_secret,
     say,
 )
-from pikarelay.contract.accounts import account_body, parse_account
+from pikarelay.contract.accounts import account_health_body, parse_account
 from pikarelay.contract.bodies import encode
 from pikarelay.services.issue_token import DEFAULT_CALLER
 
@@ -45,11 +45,11 @@ def set_account(
 
 @account.command(name="list")
 def list_accounts(*, where: Where | None = None) -> None:
-    """List accounts, one line of JSON each, tokens masked."""
+    """List accounts, one line of JSON each, tokens masked, with how each fares at Discord and what to do about it."""
 
     async def list_all(offices: Offices) -> None:
-        for found in await offices.store.accounts():
-            say(encode(account_body(found)).decode())
+        for account, health in await offices.health.of_all():
+            say(encode(account_health_body(account, health)).decode())
 
     in_offices(where, list_all)
 

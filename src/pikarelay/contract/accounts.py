@@ -8,6 +8,7 @@ from pikarelay.contract.bodies import iso_time
 from pikarelay.contract.requests import REPLY_LIMIT, header_safe, is_channel_id, utf16_length
 from pikarelay.contract.urls import is_deliverable
 from pikarelay.errors import InvalidValue, TooLong
+from pikarelay.jobs.health import AccountHealth
 from pikarelay.jobs.job import Account, Caller
 from pikarelay.jobs.requests import AccountRequest
 from pikarelay.jobs.secret import Secret
@@ -30,6 +31,37 @@ class AccountBody(msgspec.Struct, frozen=True, kw_only=True):
 def account_body(account: Account) -> AccountBody:
     return AccountBody(
         channel=account.channel, discord=account.discord_token.masked, max_jobs=account.max_jobs
+    )
+
+
+class AccountHealthBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How an account fares. An extension of this server."""
+
+    channel: str
+    discord: str
+    max_jobs: int = msgspec.field(name="maxJobs")
+    #: `ready`, `connecting`, `offline`, `paused`, `blocked`, `captcha`, `token_invalid` or `gateway_refused`.
+    state: str
+    #: What a person has to know or do; absent while nothing is wrong.
+    reason: str = ""
+    #: When a pause ends.
+    until: str | None = None
+
+
+class AccountHealthListBody(msgspec.Struct, frozen=True):
+    """Accounts, and how each fares."""
+
+    accounts: tuple[AccountHealthBody, ...]
+
+
+def account_health_body(account: Account, health: AccountHealth) -> AccountHealthBody:
+    return AccountHealthBody(
+        channel=account.channel,
+        discord=account.discord_token.masked,
+        max_jobs=account.max_jobs,
+        state=health.state.value,
+        reason=health.reason,
+        until=None if health.until is None else iso_time(health.until),
     )
 
 

@@ -363,6 +363,23 @@ def _asked(name: str, description: str, **schema: Any) -> dict[str, Any]:
     }
 
 
+ACCOUNTS_HEALTH = Documentation(
+    operation_id="accountsHealth",
+    tag=_ACCOUNTS,
+    description="Tells how each of your accounts fares at Discord, and what a person has to do about it. An extension of this"
+    " server.",
+    answers=[
+        Answer(
+            status=200,
+            description="Your accounts.",
+            schema=ref("AccountHealthList"),
+            examples=examples.accounts_health(),
+        ),
+        _UNAUTHORIZED,
+        _NO_ACCOUNT,
+        *_ALWAYS,
+    ],
+)
 CALLBACKS = Documentation(
     operation_id="callbacks",
     tag=_CALLBACKS,

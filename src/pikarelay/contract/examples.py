@@ -12,7 +12,14 @@ from typing import Any
 import msgspec
 
 from pikarelay import errors
-from pikarelay.contract.accounts import account_body, caller_body, parse_account, parse_reply_url
+from pikarelay.contract.accounts import (
+    AccountHealthListBody,
+    account_body,
+    account_health_body,
+    caller_body,
+    parse_account,
+    parse_reply_url,
+)
 from pikarelay.contract.bodies import cancelled_body, error_body, job_body
 from pikarelay.contract.callbacks import (
     CallbackListBody,
@@ -27,6 +34,7 @@ from pikarelay.contract.requests import REPLY_LIMIT, parse_button
 from pikarelay.errors import ApiError, InvalidValue
 from pikarelay.jobs.breaker import Health
 from pikarelay.jobs.callbacks import CallbackAttempt, CallbackRecord, CallbackState, Target
+from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.images import NOT_SUPPORTED
 from pikarelay.jobs.job import Account, Attachment, Button, Caller, Job, Press, Status, Upload, Verb
 from pikarelay.jobs.secret import Secret
@@ -266,6 +274,20 @@ def one_account() -> Examples:
 
 def all_accounts() -> Examples:
     return {"Accounts": {CHANNEL: _plain(account_body(_ACCOUNT))}}
+
+
+def accounts_health() -> Examples:
+    blocked = AccountHealth(
+        state=HealthState.CAPTCHA, reason="Discord wants a captcha solved: use the official client once"
+    )
+    paused = AccountHealth(
+        state=HealthState.PAUSED, reason="Discord limits all requests", until=_STARTED.created + 5 * _SECOND
+    )
+    found = tuple(
+        account_health_body(_ACCOUNT, health)
+        for health in (AccountHealth(state=HealthState.READY), paused, blocked)
+    )
+    return {"Accounts": _plain(AccountHealthListBody(accounts=found))}
 
 
 def the_caller(*, with_reply_url: bool = True) -> Examples:

@@ -10,13 +10,14 @@ from typing import Any
 
 import msgspec
 
-from pikarelay.contract.accounts import MAX_JOBS_LIMIT, AccountBody, CallerBody
+from pikarelay.contract.accounts import MAX_JOBS_LIMIT, AccountBody, AccountHealthListBody, CallerBody
 from pikarelay.contract.bodies import CancelledBody, ErrorBody, JobBody
 from pikarelay.contract.callbacks import CallbackBody, CallbackListBody, ReplayBody
 from pikarelay.contract.commands import FONTS, CommandForm
 from pikarelay.contract.requests import REPLY_LIMIT
 from pikarelay.jobs.buttons import SUPPORTED
 from pikarelay.jobs.callbacks import CallbackState, Trigger
+from pikarelay.jobs.health import HealthState
 from pikarelay.jobs.job import Status, Verb
 
 Schema = dict[str, Any]
@@ -128,6 +129,19 @@ _ADDED: Mapping[str, Mapping[str, Schema]] = {
         },
         "nextTry": {"description": "When the next try was due, as it was decided then.", "pattern": _MOMENT},
     },
+    "AccountHealthBody": {
+        "channel": {"description": "The account's Discord channel."},
+        "discord": {"description": "Its Discord token, masked."},
+        "maxJobs": {"description": "How many jobs may execute there at once."},
+        "state": {
+            "description": "`ready`; `connecting`, when presses wait for a session; `offline`, when no server looks after it;"
+            " `paused` by Discord for a while; or what only a person can end.",
+            "enum": [state.value for state in HealthState],
+        },
+        "reason": {"description": "What a person has to know or do. Absent while nothing is wrong."},
+        "until": {"description": "When a pause ends. UTC, three decimals.", "pattern": _MOMENT},
+    },
+    "AccountHealthListBody": {"accounts": {"description": "In the order of their channels."}},
     "CallbackBody": {
         "id": {"description": "The `webhook-id` of each of its tries."},
         "jobid": {"description": "The job that it tells of."},
@@ -166,6 +180,8 @@ _NAMES = {
     "AttachmentBody": "Attachment",
     "CancelledBody": "Cancelled",
     "AccountBody": "Account",
+    "AccountHealthBody": "AccountHealth",
+    "AccountHealthListBody": "AccountHealthList",
     "CallerBody": "Caller",
     "AttemptBody": "CallbackAttempt",
     "CallbackBody": "Callback",
@@ -192,6 +208,7 @@ def answer_schemas() -> dict[str, Schema]:
             ErrorBody,
             CancelledBody,
             AccountBody,
+            AccountHealthListBody,
             CallerBody,
             CallbackBody,
             CallbackListBody,

@@ -322,6 +322,18 @@ gateway_sessions = sa.Table(
     sa.Column("session", sa.LargeBinary, nullable=False),
 )
 
+# How each token's account fares, as the server that looks after it saw it last.
+account_health = sa.Table(
+    "account_health",
+    metadata,
+    # SHA-256 of the token.
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("until", sa.BigInteger),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+)
+
 # The keys that seal secrets, each sealed by the root key, which is not in the database.
 data_keys = sa.Table(
     "data_keys",

@@ -5,7 +5,7 @@ A runner is the part that knows an engine. There is one per engine, and nothing 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from pikarelay.jobs.callbacks import (
     CallbackRecord,
     Target,
 )
+from pikarelay.jobs.health import AccountHealth
 from pikarelay.jobs.job import Account, Caller, Job
 from pikarelay.jobs.mirror import CopyCount, CopyRecord, CopyState
 from pikarelay.jobs.requests import RequestKey
@@ -185,6 +186,14 @@ class SqlStore:
 
     async def kept_sessions(self) -> dict[bytes, KeptSession]:
         return await self._runner.read(transactions.sessions.kept_sessions, self._vault)
+
+    async def keep_health(
+        self, found: Mapping[bytes, AccountHealth], gone: Collection[bytes], now: datetime
+    ) -> None:
+        await self._runner.write(transactions.health.keep, found, gone, now)
+
+    async def health(self, seen_since: datetime) -> dict[bytes, AccountHealth]:
+        return await self._runner.read(transactions.health.read, seen_since)
 
     async def unfinished(self) -> tuple[Job, ...]:
         return await self._runner.read(transactions.jobs.unfinished, self._vault)

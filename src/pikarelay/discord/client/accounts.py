@@ -6,7 +6,6 @@ refuses is remembered as such, and Discord is not asked again.
 """
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -26,7 +25,9 @@ from pikarelay.discord.wire import payloads
 from pikarelay.discord.wire.bot_messages import Pattern, Prose
 from pikarelay.discord.wire.payloads import WireError
 from pikarelay.discord.wire.session import IdentifyPace, SessionState
+from pikarelay.discord.wire.standing import Standing
 from pikarelay.errors import AccountUnusable, DiscordUnavailable
+from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.secret import UNREADABLE, Secret
 from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity, KeptSession
@@ -175,6 +176,10 @@ class DiscordAccounts:
         """Return how every account stands that was asked for since the start."""
         return tuple(self._state(token, account) for token, account in self._accounts.items())
 
+    def health(self) -> dict[bytes, AccountHealth]:
+        """Return how every such account fares, by the SHA-256 of its token."""
+        return {token.digest: _health_of(self._state(token, its)) for token, its in self._accounts.items()}
+
     def release(self, token: Secret) -> None:
         """Use an account again that Discord had refused, because a person has taken care of it."""
         if token in self._accounts:
@@ -202,7 +207,7 @@ class DiscordAccounts:
 
     def _sessions(self) -> dict[bytes, KeptSession]:
         live = {
-            digest_of(token): KeptSession(
+            token.digest: KeptSession(
                 user_id=state.user_id,
                 session_id=state.session_id,
                 sequence=state.sequence,
@@ -220,7 +225,7 @@ class DiscordAccounts:
             raise AccountUnusable(UNREADABLE)
         if token not in self._accounts:
             pace = self._identify_paces.setdefault(_user_part(token), IdentifyPace())
-            kept = self._resume.pop(digest_of(token), None)
+            kept = self._resume.pop(token.digest, None)
             self._accounts[token] = DiscordAccount(token, self._setup, pace, _state_of(kept))
         return self._accounts[token]
 
@@ -256,9 +261,16 @@ class DiscordAccounts:
         )
 
 
-def digest_of(token: Secret) -> bytes:
-    """Return the SHA-256 of a token, under which its session is kept."""
-    return hashlib.sha256(token.reveal().encode()).digest()
+_STATES = {
+    Link.OFFLINE: HealthState.OFFLINE,
+    Link.CONNECTING: HealthState.CONNECTING,
+    Link.LIVE: HealthState.READY,
+}
+
+
+def _health_of(its: AccountState) -> AccountHealth:
+    state = _STATES[its.link] if its.standing == Standing.GOOD else HealthState(its.standing)
+    return AccountHealth(state=state, reason=its.reason, until=its.until)
 
 
 def _state_of(kept: KeptSession | None) -> SessionState | None:

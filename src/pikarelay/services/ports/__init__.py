@@ -29,6 +29,7 @@ from pikarelay.services.ports.discord import (
     Identity,
 )
 from pikarelay.services.ports.files import FileToUpload, UploadKeeper, UploadReader
+from pikarelay.services.ports.health import AccountsHealth, HealthStore
 from pikarelay.services.ports.jobs import (
     KEY_LIFETIME,
     Change,
@@ -53,6 +54,7 @@ from pikarelay.services.ports.system import Clock, Ids
 
 __all__ = [
     "KEY_LIFETIME",
+    "AccountsHealth",
     "AccountsWatcher",
     "ApiToken",
     "ButtonPress",
@@ -77,6 +79,7 @@ __all__ = [
     "Download",
     "FileSource",
     "FileToUpload",
+    "HealthStore",
     "Identity",
     "Ids",
     "JobStore",
@@ -101,6 +104,14 @@ __all__ = [
 
 
 class Store(
-    CallerStore, JobStore, OrphanStore, SessionStore, CallbackStore, MirrorStore, WatchedStore, Protocol
+    CallerStore,
+    JobStore,
+    OrphanStore,
+    SessionStore,
+    HealthStore,
+    CallbackStore,
+    MirrorStore,
+    WatchedStore,
+    Protocol,
 ):
     """Everything that must outlive the process."""

@@ -27,6 +27,7 @@ from pikarelay.store.rows.callers import (
     caller_params,
 )
 from pikarelay.store.rows.columns import Params, Row, from_ms, to_ms, to_ms_or_none
+from pikarelay.store.rows.health import health_from, health_params
 from pikarelay.store.rows.jobs import JobDocument, job_from, job_params, key_params, sealed_token
 from pikarelay.store.rows.mirror import copy_from, new_copy_params, outcome_params
 from pikarelay.store.rows.orphans import orphan_from, orphan_params
@@ -54,6 +55,8 @@ __all__ = [
     "data_key_params",
     "filter_params",
     "from_ms",
+    "health_from",
+    "health_params",
     "job_from",
     "job_params",
     "key_params",

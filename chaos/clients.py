@@ -169,6 +169,13 @@ class Clients:
         tries: list[dict[str, Any]] = body.get("log", [])
         return tries
 
+    async def waiting(self) -> frozenset[str]:
+        """GET the jobs whose callbacks wait for a try, 1,000 of them at most. Raises when there was no answer."""
+        async with self._http.get(
+            f"{self.base_url}/v1/pikarelay/callbacks?state=waiting&limit=1000", headers=self._headers
+        ) as answer:
+            return frozenset(callback["jobid"] for callback in (await answer.json())["callbacks"])
+
     async def configure(self, seat: Seat) -> None:
         """POST the account of a channel."""
         async with self._http.post(

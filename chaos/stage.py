@@ -135,6 +135,11 @@ class Stage:
             user = await self.upstream.ask("POST", "/users", {})
             self.seats.append(Seat(user["dm_channels"]["Pika"], user["token"], user["id"], max_jobs))
 
+    @property
+    def database_kib(self) -> int:
+        """The size of the database's file."""
+        return (self.folder / "data" / "pikarelay.sqlite3").stat().st_size // 1024
+
     # The server's life
 
     async def start(

@@ -32,6 +32,8 @@ _SEATS = 6
 _HEALTHY_SEATS = 3
 _CALLERS = 6
 _MOST_GROWTH_KIB = 32 * 1024
+#: So much of its file SQLite keeps in memory, as the store asks it to: thousands of jobs are stored here meanwhile.
+_DATABASE_CACHE_KIB = 64 * 1024
 
 
 async def run(scene: Scene) -> Outcome:
@@ -51,18 +53,24 @@ async def run(scene: Scene) -> Outcome:
             await stage.open()
             await row.warm_up(stage)
             assert stage.server is not None
-            before = await stage.server.resident_kib()
+            before, database = await stage.server.resident_kib(), stage.database_kib
             for done in range(0, each, _AT_ONCE):
                 await row.strike(stage, min(_AT_ONCE, each - done), outcome)
             growth = await stage.server.most_resident_kib() - before
-            await stage.ledgers.killer.noted("measured", what="memory", before_kib=before, growth_kib=growth)
+            cache = min(stage.database_kib - database, _DATABASE_CACHE_KIB)
+            await stage.ledgers.killer.noted(
+                "measured", what="memory", before_kib=before, growth_kib=growth, cache_kib=cache
+            )
             await stage.settle(overtime=90 if scene.sabotage is None else 0, probe=False)
             verdict = stage.verdict(judge_tries)
     outcome.take(verdict)
     require_faults(outcome, verdict.history, each)
     require_health(outcome, verdict.history, 5 * each)
-    outcome.table.append(f"memory grew by {growth / 1024:.1f} MiB from {before / 1024:.0f} MiB")
-    outcome.require(growth < _MOST_GROWTH_KIB, f"memory grew by {growth / 1024:.1f} MiB")
+    outcome.table.append(
+        f"memory grew by {growth / 1024:.1f} MiB from {before / 1024:.0f} MiB, {cache / 1024:.1f} MiB of it the database's"
+    )
+    grown = f"memory grew by {(growth - cache) / 1024:.1f} MiB beside what the database keeps of its file"
+    outcome.require(growth - cache < _MOST_GROWTH_KIB, grown)
     return outcome
 
 

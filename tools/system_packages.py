@@ -1,6 +1,7 @@
 """
 Install what the tests need beside Python packages: Chromium, for the page at `/`, PHP, for what its clients send,
-and strace, which sees every connection that the server makes.
+strace, which sees every connection that the server makes, promtool, which reads the alert rules, and
+systemd-analyze, which reads the unit.
 
 On Debian, as root, that is done without a question. Elsewhere it is said what to install; the tests that need it then
 fail in one line, and all others run.
@@ -12,7 +13,13 @@ import subprocess
 import sys
 
 #: Program to the Debian packages that it takes.
-WANTED = {"chromium": ["chromium"], "php": ["php-cli", "php-curl"], "strace": ["strace"]}
+WANTED = {
+    "chromium": ["chromium"],
+    "php": ["php-cli", "php-curl"],
+    "strace": ["strace"],
+    "promtool": ["prometheus"],
+    "systemd-analyze": ["systemd"],
+}
 
 
 def missing() -> list[str]:

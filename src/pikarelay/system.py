@@ -75,6 +75,13 @@ def free_bytes(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
+def disk_bytes(folder: Path) -> int:
+    """Return how large the disk of a folder is, for this process."""
+    disk = os.statvfs(folder)
+    # As `df` reckons: what is kept for root is neither used nor there.
+    return (disk.f_blocks - disk.f_bfree + disk.f_bavail) * disk.f_frsize
+
+
 def raise_descriptor_limit(wanted: int) -> int:
     """Let this process open so many descriptors, or as many as it may. Returns how many that is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -6,6 +6,7 @@ pause: that makes it a transaction. The suite in `tests/store` holds it to what 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,6 +37,7 @@ from pikarelay.services.ports import (
     Change,
     Condition,
     DecideOutcome,
+    Figures,
     KeptSession,
     KeyedJob,
     KeyTaken,
@@ -507,6 +509,21 @@ class FakeStore(FakeCopies):
         await asyncio.sleep(0)
         return self.condition
 
+    async def figures(self, now: datetime) -> Figures:
+        await asyncio.sleep(0)
+        unfinished = [job for job in self.jobs.values() if not job.is_final]
+        kept = self.callbacks.values()
+        words = {name: _health_word(target.health, now) for name, target in self.kept_targets.items()}
+        return Figures(
+            jobs=Counter(job.status.value for job in unfinished),
+            presses_waiting=sum(job.press.phase is PressPhase.WAITING for job in unfinished),
+            callbacks=Counter(k.state.value for k in kept if k.state is not CallbackState.DELIVERED),
+            targets=Counter(words.values()),
+            oldest_due=min(
+                (k.due for k in kept if k.due and words[k.target] in {"healthy", "failing"}), default=None
+            ),
+        )
+
     async def known_uploads(self, keys: Sequence[str]) -> frozenset[str]:
         await asyncio.sleep(0)
         return frozenset(upload.key for job in self.jobs.values() for upload in job.uploads) & set(keys)
@@ -551,3 +568,11 @@ def _add(table: dict[str, Any], key: str, value: object) -> None:
     if key in table:
         raise AlreadyThere(key)
     table[key] = value
+
+
+def _health_word(health: Health, now: datetime) -> str:
+    if health.disabled is not None:
+        return "disabled"
+    if health.paused_until is not None and health.paused_until > now:
+        return "paused"
+    return "failing" if health.is_failing else "healthy"

@@ -13,7 +13,7 @@ from pikarelay.jobs.callbacks import (
     Target,
     Trigger,
 )
-from pikarelay.jobs.job import Job
+from pikarelay.jobs.job import Job, Status
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
     CallbackSecret,
@@ -27,8 +27,11 @@ from tests.store.conftest import (
     AnyStore,
     a_draft,
     a_final_job,
+    a_job,
+    a_sent_job,
     an_attempt,
     ends,
+    put,
     put_with_callback,
 )
 
@@ -367,3 +370,46 @@ class TestSecrets:
 
         assert len(rows) == 1
         assert TOKEN.encode() not in rows[0][0]
+
+
+class TestFigures:
+    async def test_what_is_counted(self, store: AnyStore) -> None:
+        """Unfinished jobs are counted by status, and of callbacks those that are not delivered."""
+        await put(store, a_job(1), a_job(2), a_sent_job(3, status=Status.PROGRESS))
+        await put_with_callback(store, *(a_final_job(number) for number in (4, 5, 6)))
+        await store.claim_callbacks(NOW + DAY, LEASE, 10, 10)
+        await store.finish_callback(an_attempt(a_final_job(4)), ends(delivered=True))
+        await store.finish_callback(an_attempt(a_final_job(5)), ends(given_up=True, health=FAILING))
+        figures = await store.figures(NOW)
+
+        assert {"created": 2, "progress": 1} == figures.jobs
+        assert 2 == figures.presses_waiting
+        assert {"waiting": 1, "dead": 1} == figures.callbacks
+        assert {"healthy": 2, "failing": 1} == figures.targets
+
+    async def test_oldest_due(self, store: AnyStore) -> None:
+        """The oldest due callback is one that could be tried: not of a paused target or a disabled one, and not being tried."""
+        assert (await store.figures(NOW)).oldest_due is None
+        jobs = [a_final_job(number) for number in range(1, 5)]
+        await put_with_callback(store, *jobs)
+        first, second, third, fourth = (f"https://{job.job_id}.example.com" for job in jobs)
+
+        assert jobs[0].updated == (await store.figures(NOW)).oldest_due
+        await store.put_health(
+            first, Health(failures=10, pauses=1, paused_until=NOW + DAY, failing_since=NOW)
+        )
+        await store.put_health(second, DISABLED_HEALTH)
+        figures = await store.figures(NOW)
+
+        assert jobs[2].updated == figures.oldest_due
+        assert {"paused": 1, "disabled": 1, "healthy": 2} == figures.targets
+        claimed = await store.claim_callbacks(jobs[2].updated, LEASE, 10, 10)
+
+        assert [third] == [callback.url.removesuffix("/hook") for callback in claimed]
+        assert jobs[3].updated == (await store.figures(NOW)).oldest_due
+        # The pause is over.
+        assert jobs[0].updated == (await store.figures(NOW + DAY)).oldest_due
+        await store.put_health(fourth, held(NOW))
+        await store.put_health(first, held(NOW))
+
+        assert jobs[2].updated + LEASE == (await store.figures(NOW + DAY)).oldest_due

@@ -1,5 +1,7 @@
 """Every statement can be spelt for both engines."""
 
+import re
+
 import pytest
 import sqlalchemy as sa
 
@@ -19,8 +21,7 @@ def test_parameters_have_one_name_on_both_engines() -> None:
     for name in STATEMENTS:
         places = postgresql[name].places
 
-        assert all(f":{place}" in sqlite[name].text for place in places), name
-        assert sqlite[name].text.count(":") == len(places), name
+        assert set(places) == set(re.findall(r":(\w+)", sqlite[name].text)), name
         assert all(f"${n}" in postgresql[name].text for n in range(1, len(places) + 1)), name
 
 

@@ -302,6 +302,9 @@ class TestWork:
                 if step.startswith("SCAN")
                 and "INDEX jobs_unfinished" not in step
                 and "INDEX copies_undone" not in step
+                and "INDEX callbacks_undelivered" not in step
+                # There is a row for each origin that callbacks go to.
+                and not step.startswith("SCAN callback_targets")
                 # Walks the primary key's index from its end, and stops at the limit.
                 and name != "newest_jobs"
             ]

@@ -6,6 +6,7 @@ Pages of any origin may call it (CORS): it knows no cookies, so a page can do no
 """
 
 import asyncio
+from typing import Protocol
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
@@ -24,16 +25,26 @@ _PREFLIGHT = (
 )
 
 
+class Meter(Protocol):
+    """What measures requests."""
+
+    def started(self) -> float: ...
+
+    def answered(self, route: str, status: int, started: float) -> None: ...
+
+
 class Api:
     """Serves the operations of a route table."""
 
-    def __init__(self, routes: RouteTable) -> None:
+    def __init__(self, routes: RouteTable, meter: Meter | None = None) -> None:
         self._routes = routes
+        self._meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(f"only HTTP is served here, not {scope['type']}")
         exchange = Exchange(scope, receive)
+        began = 0.0 if self._meter is None else self._meter.started()
         reply = await self._reply(exchange)
         _log.debug(
             "request.answered",
@@ -48,6 +59,8 @@ class Api:
             else:
                 await reply.stream(scope, receive, _adding(reply, exchange.request_id, send))
         finally:
+            if self._meter is not None:
+                self._meter.answered(exchange.route, reply.status, began)
             if reply.after is not None:
                 reply.after()
 

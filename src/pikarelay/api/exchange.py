@@ -41,7 +41,7 @@ class Reply(msgspec.Struct, kw_only=True):
 class Exchange:
     """A request. Nothing of its body is read before a handler asks for it."""
 
-    __slots__ = ("_query", "logged_path", "parameters", "receive", "request_id", "scope")
+    __slots__ = ("_query", "logged_path", "parameters", "receive", "request_id", "route", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -49,6 +49,8 @@ class Exchange:
         self.request_id = new_request_id()
         #: The path as it may be logged.
         self.logged_path = str(scope["path"])
+        #: The path of the route that was found, which is ours and not the client's; of none otherwise.
+        self.route = "none"
         #: The path's parameters by name, once the route is found.
         self.parameters: Mapping[str, str] = {}
         self._query: dict[str, list[str]] | None = None

@@ -63,7 +63,10 @@ class RouteTable:
 
     def _methods(self, exchange: Exchange) -> dict[str, Handler]:
         methods = self._fixed.get(exchange.path)
-        return self._find_open(exchange) if methods is None else methods
+        if methods is None:
+            return self._find_open(exchange)
+        exchange.route = exchange.path.rstrip("/") or "/"
+        return methods
 
     def _find_open(self, exchange: Exchange) -> dict[str, Handler]:
         before, _, last = exchange.path.removesuffix("/").rpartition("/")
@@ -72,6 +75,7 @@ class RouteTable:
             raise RouteNotFound
         if before in self._secret:
             exchange.logged_path = f"{before}/…"
+        exchange.route = f"{before}/{{{self._names[before]}}}"
         exchange.parameters = {self._names[before]: last}
         return methods
 

@@ -7,7 +7,7 @@ Nothing here decides anything. What needs a setting gets the few values it needs
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 
@@ -27,6 +27,7 @@ from pikarelay.api.operations import PikaOperations
 from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
 from pikarelay.api.server import HttpServer
+from pikarelay.bootstrap.metrics import MetricsDesk
 from pikarelay.bootstrap.mirror import cdn_session, files_at, open_mirror
 from pikarelay.bootstrap.server import Server, Worker
 from pikarelay.bootstrap.stores import check_database, open_server_store, open_store, prepare_store
@@ -196,7 +197,6 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             authenticator, offices.accounts, offices.callers, offices.health
         )
         callback_operations = CallbackOperations(authenticator, offices.callbacks, clock)
-        files = Files(FileFinder(store, links, mirror, board, clock))
         table = [*operations.table(), *account_operations.table(), *callback_operations.table()]
         readiness = Readiness(
             store,
@@ -204,12 +204,23 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             settings.store.least_free,
             time.monotonic,
         )
-        more = [*files.table(), *health(readiness)]
-        api = Api(RouteTable([*table, *more, *pages(openapi_document(table, __version__))]))
+        more = [*Files(FileFinder(store, links, mirror, board, clock)).table(), *health(readiness)]
+        metrics = MetricsDesk(settings.metrics)
+        api = Api(RouteTable([*table, *more, *pages(openapi_document(table, __version__))]), metrics.meter)
         limits = Limits(connections=_connections(settings.http))
         http = HttpServer(CloseUnread(api), settings.http.host, settings.http.port, limits)
         stack.callback(http.close)
-        callback_session = await stack.enter_async_context(_callback_session(settings.callbacks, names, http))
+        own = metrics.open(
+            stack,
+            store=store,
+            clock=clock,
+            readiness=readiness,
+            tally=board.tally,
+            discord=discord,
+            main=http,
+            data_folder=settings.store.data_folder,
+        )
+        callback_session = await stack.enter_async_context(_callback_session(settings.callbacks, names, own))
         delivery = CallbackDelivery(
             store,
             HttpCallbackSender(callback_session, clock, total_seconds=settings.callbacks.total_seconds),
@@ -219,8 +230,8 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             random.random,
         )
         outbox = CallbackDispatcher(store, delivery, board, clock)
-        prune_copies = CopyPruner(store, mirror, removes=settings.mirror.remove_with_jobs)
         workers: tuple[Worker, ...] = (
+            metrics,
             # First to start and last to stop, around the sessions that it keeps.
             SessionKeeper(store, discord, clock),
             discord,
@@ -230,7 +241,16 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             outbox,
             Lifeline(JobExpirer(store, history, recorder, clock, deadlines), clock),
             Reconciler(store, view, history, clock, random.random),
-            Pruner(CleanUp(store, uploads, clock, settings.store.keep_jobs, prune_copies), clock),
+            Pruner(
+                CleanUp(
+                    store,
+                    uploads,
+                    clock,
+                    settings.store.keep_jobs,
+                    CopyPruner(store, mirror, removes=settings.mirror.remove_with_jobs),
+                ),
+                clock,
+            ),
         )
         if mirror is not None:
             source = Cdn(
@@ -276,12 +296,14 @@ def discord_session(settings: DiscordSettings) -> aiohttp.ClientSession:
     return open_origin_session(origins, user_agent=USER_AGENT)
 
 
-def _callback_session(settings: CallbackSettings, names: Lookup, http: HttpServer) -> aiohttp.ClientSession:
-    """Open the session that may reach callers' servers, and never this one."""
+def _callback_session(
+    settings: CallbackSettings, names: Lookup, own: Sequence[HttpServer]
+) -> aiohttp.ClientSession:
+    """Open the session that may reach callers' servers, and never our own."""
     policy = AddressPolicy(
         exceptions=settings.allow_networks,
         nat64=settings.nat64,
-        own=frozenset({(ip_address(http.host), http.port)}),
+        own=frozenset((ip_address(http.host), http.port) for http in own),
     )
     return open_callback_session(
         policy, names, user_agent=USER_AGENT, connect_seconds=settings.connect_seconds

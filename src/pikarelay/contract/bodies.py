@@ -12,6 +12,7 @@ import msgspec
 from pikarelay.errors import ApiError, DiscordRateLimited, TooManyJobs
 from pikarelay.jobs.buttons import offered
 from pikarelay.jobs.job import Attachment, Job, Status, Upload, Verb
+from pikarelay.jobs.secret import scrub
 
 
 class ImageBody(msgspec.Struct, frozen=True):
@@ -125,9 +126,13 @@ def cancelled_body(job: Job) -> CancelledBody:
 
 
 def error_body(error: ApiError) -> ErrorBody:
-    """Return the body of a refusal. The only constructor of that shape."""
+    """
+    Return the body of a refusal. The only constructor of that shape.
+
+    A token that was sent as a jobid, say, does not come back: answers end up in the logs of clients.
+    """
     return ErrorBody(
-        error=error.message,
+        error=scrub(error.message),
         error_details=error.details if isinstance(error, DiscordRateLimited) else None,
         executing_jobs=error.executing if isinstance(error, TooManyJobs) else (),
         code=error.code,

@@ -13,6 +13,7 @@ from pikarelay.errors import ApiError
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.mirror import copies_of
 from pikarelay.services.ports import Clock
+from pikarelay.services.tally import Tally
 
 
 class Watch:
@@ -66,9 +67,10 @@ class Watch:
 
 
 class Board:
-    """Wakes waiters in this process."""
+    """Wakes waiters in this process, and has the tally of what happens in it."""
 
     def __init__(self) -> None:
+        self.tally = Tally()
         self._watches: dict[str, set[Watch]] = {}
         #: POSTs that can still be answered with a refusal.
         self._refusable: dict[str, Watch] = {}

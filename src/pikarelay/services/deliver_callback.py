@@ -52,6 +52,7 @@ class CallbackDelivery:
         await self._board.answered(callback.job_id)
         started = self._clock.now()
         delivery = await self._send(callback, started)
+        self._board.tally.callback(delivery)
         now, jitter = self._clock.now(), self._draw()
         attempt = CallbackAttempt(
             callback_id=callback.callback_id,

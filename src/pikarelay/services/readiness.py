@@ -60,6 +60,8 @@ class Readiness:
         self._seen: dict[str, str] = {}
         self._seen_at: float | None = None
         self._was_ready = True
+        #: How long the last write took, as far as it was waited for.
+        self.write_seconds = 0.0
 
     def end(self) -> None:
         """Be ready no more, from the next question on."""
@@ -78,10 +80,12 @@ class Readiness:
         return report
 
     async def _of_store(self) -> dict[str, str]:
+        began = self._seconds()
         if self._probing is None:
             self._probing = asyncio.create_task(self._store.probe())
         # A probe that is stuck is waited for again by the next look, so there is never more than one.
         await asyncio.wait({self._probing}, timeout=_PATIENCE_SECONDS)
+        self.write_seconds = self._seconds() - began
         if not self._probing.done():
             return {"database": "takes no write within a second"}
         probed, self._probing = self._probing, None

@@ -53,11 +53,15 @@ class EventRecorder:
         now, callback_id = self._clock.now(), self._ids.callback_id()
         file_id = None if self._files_at is None else self._ids.file_id()
 
+        ended = False
+
         def change(job: Job) -> Change | None:
+            nonlocal ended
             event = event_of(job)
             if event is None:
                 return None
             changed = apply(job, event, now)
+            ended = changed.is_final and not job.is_final
             if job.is_final:
                 # It has called back about its end, and nothing that it learns later is worth another call.
                 return Change(job=changed, message_id=message_id, orphan=orphan, adopts=adopts)
@@ -75,6 +79,8 @@ class EventRecorder:
 
         job = await self._store.change(job_id, change)
         if job is not None:
+            if ended:
+                self._board.tally.job_ended(job.status)
             self._board.publish(job)
         return job
 

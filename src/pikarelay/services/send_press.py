@@ -26,6 +26,7 @@ from pikarelay.services.ports import (
     UploadReader,
 )
 from pikarelay.services.record_event import EventRecorder
+from pikarelay.services.tally import ACCEPTED, NOT_SENT, RATE_LIMITED, REFUSED, UNANSWERED, UNUSABLE
 
 _log = structlog.get_logger(__name__)
 
@@ -68,17 +69,24 @@ class PressSender:
 
         Never raises for anything that Discord does.
         """
+        tally = self._board.tally
         try:
             identity = await self._discord.identify(job.discord_token, job.channel)
             send = self._press if job.verb is Verb.BUTTON else self._run
-            return await self._accept(job) if await send(job, identity) else None
+            has_left = await send(job, identity)
+            tally.press(ACCEPTED if has_left else NOT_SENT)
+            return await self._accept(job) if has_left else None
         except DiscordRateLimited as refusal:
+            tally.press(RATE_LIMITED)
             return await self._withdraw(job, refusal)
         except DiscordRefused as refusal:
+            tally.press(REFUSED)
             return await self._fail(job, refusal.status, refusal.details)
         except AccountUnusable as refusal:
+            tally.press(UNUSABLE)
             return await self._fail(job, refusal.status, refusal.details, refusal.reason)
         except DiscordUnavailable as trouble:
+            tally.press(UNANSWERED)
             return await self._doubt(job, trouble)
 
     async def _press(self, job: Job, identity: Identity) -> bool:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.secret import Secret
+from pikarelay.settings.metrics import MetricsSettings
 from pikarelay.settings.mirror import MirrorSettings, contradictions_of_mirror
 from pikarelay.settings.values import (
     DatabaseAddress,
@@ -287,6 +288,7 @@ class Settings:
     """All settings, checked."""
 
     http: HttpSettings = field(default_factory=HttpSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     discord: DiscordSettings = field(default_factory=DiscordSettings)
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
@@ -330,6 +332,7 @@ class Settings:
 
 SECTIONS: dict[str, Callable[..., Any]] = {
     "http": HttpSettings,
+    "metrics": MetricsSettings,
     "store": StoreSettings,
     "discord": DiscordSettings,
     "callbacks": CallbackSettings,

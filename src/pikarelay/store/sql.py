@@ -30,6 +30,7 @@ from pikarelay.services.ports import (
     Condition,
     CopyOutcome,
     DecideOutcome,
+    Figures,
     KeptSession,
     KeyedJob,
     Orphan,
@@ -308,6 +309,9 @@ class SqlStore:
     async def probe(self) -> Condition:
         version = await self._runner.write(transactions.vault.probe)
         return Condition(has_schema=version == NEEDED, has_key=self._vault.works)
+
+    async def figures(self, now: datetime) -> Figures:
+        return await self._runner.read(transactions.figures.figures, now)
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless the engine can take a write transaction and answer in it."""

@@ -7,6 +7,7 @@ refuses is remembered as such, and Discord is not asked again.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -179,6 +180,15 @@ class DiscordAccounts:
     def health(self) -> dict[bytes, AccountHealth]:
         """Return how every such account fares, by the SHA-256 of its token."""
         return {token.digest: _health_of(self._state(token, its)) for token, its in self._accounts.items()}
+
+    def session_counts(self) -> Mapping[tuple[str, str], int]:
+        """Return how many accounts there are by link and standing."""
+        return Counter((state.link.value, state.standing) for state in self.states())
+
+    def invalid_answers(self) -> tuple[int, int]:
+        """Return how many refusals of the last ten minutes are held against our address, and at how many all stops."""
+        address = self._transport.address
+        return address.count(self._clock.now().timestamp()), address.STOP_AT
 
     def release(self, token: Secret) -> None:
         """Use an account again that Discord had refused, because a person has taken care of it."""

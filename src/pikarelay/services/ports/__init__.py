@@ -19,7 +19,7 @@ from pikarelay.services.ports.callbacks import (
     TargetGuard,
 )
 from pikarelay.services.ports.callers import ApiToken, CallerStore
-from pikarelay.services.ports.condition import Condition, WatchedStore
+from pikarelay.services.ports.condition import Condition, Figures, WatchedStore
 from pikarelay.services.ports.discord import (
     AccountsWatcher,
     ButtonPress,
@@ -77,6 +77,7 @@ __all__ = [
     "Delivery",
     "Discord",
     "Download",
+    "Figures",
     "FileSource",
     "FileToUpload",
     "HealthStore",

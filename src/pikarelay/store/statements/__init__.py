@@ -10,14 +10,24 @@ transaction is alone anyway.
 
 import sqlalchemy as sa
 
-from pikarelay.store.statements import callbacks, callers, health, jobs, mirror, orphans, sessions, vault
+from pikarelay.store.statements import (
+    callbacks,
+    callers,
+    figures,
+    health,
+    jobs,
+    mirror,
+    orphans,
+    sessions,
+    vault,
+)
 from pikarelay.store.statements.insert import Insert, Statement
 
 __all__ = ["STATEMENTS", "Insert", "Statement"]
 
 STATEMENTS: dict[str, Statement] = {
     name: value
-    for module in (callers, jobs, orphans, sessions, health, callbacks, mirror, vault)
+    for module in (callers, figures, jobs, orphans, sessions, health, callbacks, mirror, vault)
     for name, value in vars(module).items()
     if not name.startswith("_") and isinstance(value, Insert | sa.Executable)
 }

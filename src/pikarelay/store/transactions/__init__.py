@@ -7,7 +7,28 @@ run side by side, so each locks what it decides about *before* it reads what the
 its own: a count in the locking statement would still see the time before the lock.
 """
 
-from pikarelay.store.transactions import callbacks, callers, health, jobs, mirror, orphans, sessions, vault
+from pikarelay.store.transactions import (
+    callbacks,
+    callers,
+    figures,
+    health,
+    jobs,
+    mirror,
+    orphans,
+    sessions,
+    vault,
+)
 from pikarelay.store.transactions.form import Transaction
 
-__all__ = ["Transaction", "callbacks", "callers", "health", "jobs", "mirror", "orphans", "sessions", "vault"]
+__all__ = [
+    "Transaction",
+    "callbacks",
+    "callers",
+    "figures",
+    "health",
+    "jobs",
+    "mirror",
+    "orphans",
+    "sessions",
+    "vault",
+]

@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static unit bench bench-peers chaos-quick chaos chaos-sabotage judges system javascript lock serve localdiscord lifecycle clean dev run
+.PHONY: help demo test check static unit bench bench-peers chaos-quick chaos chaos-sabotage judges system javascript lock sbom serve localdiscord lifecycle clean dev run
 MAKEFLAGS += --no-print-directory
 
 # Each line below is one plain command, without shell syntax: make then runs it directly, and a signal that make
@@ -58,6 +58,9 @@ localdiscord: run ## run a Discord for this machine alone (ARGS="--port 8190 ...
 
 lock: dev ## pin all requirements again, with hashes
 	@$(BIN)/python tools/lock.py $(ARGS)
+
+sbom: dev ## list what a server is made of, with hashes, in dist/pikarelay.cdx.json (CycloneDX)
+	@$(BIN)/python tools/sbom.py
 
 lifecycle: dev ## draw docs/job-lifecycle.md from the table of transitions
 	@$(BIN)/python tools/lifecycle_diagram.py

@@ -1,0 +1,111 @@
+"""What is shipped for running a server: a unit, a container file, a bill of materials."""
+
+import configparser
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pikarelay.settings import DECLARED
+from tests.unit.test_project import REQUIREMENTS, load_tool, pins
+
+ROOT = Path(__file__).resolve().parents[2]
+UNIT = ROOT / "deploy" / "pikarelay.service"
+CONTAINER = ROOT / "deploy" / "Containerfile"
+#: From 0 (shut) to 10; up to 2 systemd calls a service well protected.
+MOST_EXPOSURE = 2.0
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit with a program that is there."""
+    path = tmp_path / UNIT.name
+    path.write_text(UNIT.read_text().replace("/opt/pikarelay/bin/pikarelay", "/bin/true"))
+    return path
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("systemd-analyze")
+    assert program is not None, "systemd-analyze is needed: make system"
+    return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_systemd_takes_the_unit(unit: Path) -> None:
+    """Systemd's own checker reads the unit without a word."""
+    done = analyze("verify", "--man=no", str(unit))
+
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_unit_is_shut(unit: Path) -> None:
+    """What the service could do beside its work is little by systemd's own measure, and a unit without the rules fails it."""
+    threshold = f"--threshold={MOST_EXPOSURE * 10:.0f}"
+    bare = unit.with_name("bare.service")
+    bare.write_text("[Service]\nExecStart=/bin/true\n")
+
+    assert 0 == analyze("security", "--offline=yes", threshold, str(unit)).returncode
+    assert 0 != analyze("security", "--offline=yes", threshold, str(bare)).returncode
+
+
+def test_unit_waits_for_the_end() -> None:
+    """The service is not killed before the server's own end, and not started again with a key that is wrong."""
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read(UNIT)
+    service = parser["Service"]
+
+    assert int(service["TimeoutStopSec"]) > 25
+    assert "78" == service["RestartPreventExitStatus"]
+
+
+@pytest.mark.parametrize("path", [UNIT, CONTAINER], ids=lambda path: path.name)
+def test_settings_exist(path: Path) -> None:
+    """Each variable that is set is a setting."""
+    named = set(re.findall(r"PIKARELAY_\w+", path.read_text()))
+
+    assert named
+    assert named <= {declared.variable for declared in DECLARED}
+
+
+def test_container_has_no_way_in() -> None:
+    """The last stage has no shell form, no root, and one folder to write to; what is built is pinned by hash."""
+    stages = re.split(r"^FROM ", CONTAINER.read_text(), flags=re.MULTILINE)[1:]
+    last = stages[-1]
+
+    assert last.startswith("gcr.io/distroless/")
+    assert ["65532:65532"] == re.findall(r"^USER (\S+)", last, re.MULTILINE)
+    assert [] == re.findall(r"^(?:RUN|ADD|SHELL) ", last, re.MULTILINE)
+    for word in ("ENTRYPOINT", "CMD"):
+        assert all(
+            isinstance(json.loads(line), list) for line in re.findall(rf"^{word} (.+)$", last, re.MULTILINE)
+        )
+    assert ['["/data"]'] == re.findall(r"^VOLUME (.+)$", last, re.MULTILINE)
+    assert "--require-hashes --only-binary=:all:" in stages[0]
+    copied = [
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", stages[0], re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    assert copied
+    assert [] == [source for source in copied if not (ROOT / source).exists()]
+
+
+def test_bill_of_materials(tmp_path: Path) -> None:
+    """The bill names every pinned package of a server with its version and hashes, no other, and is the same each time."""
+    sbom = load_tool("sbom")
+    bills = []
+    for name in ("one.json", "two.json"):
+        sbom.write(tmp_path / name)
+        bills.append((tmp_path / name).read_bytes())
+    bill = json.loads(bills[0])
+    wanted = pins(REQUIREMENTS / "run.txt")
+
+    assert bills[0] == bills[1]
+    assert "CycloneDX" == bill["bomFormat"]
+    assert wanted == {its["name"]: its["version"] for its in bill["components"]}
+    for its in bill["components"]:
+        assert any(reference.get("hashes") for reference in its.get("externalReferences", [])) or its.get(
+            "hashes"
+        )

@@ -203,12 +203,19 @@ def local_discord(folder: Path, *, speed: float = 0.0, **options: str) -> Iterat
 
 @contextmanager
 def relay(
-    folder: Path, local: Local, *arguments: str, port: int = 0, prefix: Sequence[str] = (), **settings: str
+    folder: Path,
+    local: Local,
+    *arguments: str,
+    port: int = 0,
+    prefix: Sequence[str] = (),
+    opens: Sequence[str] = ("127.0.0.0/8",),
+    **settings: str,
 ) -> Iterator[Relay]:
     """
     Start pikarelay with a data folder in `folder`; a second start there continues where the first ended.
 
-    `prefix` is a command that runs the server, one that gives it surroundings of its own.
+    `prefix` is a command that runs the server, one that gives it surroundings of its own. `opens` are networks that callbacks
+    may reach although they are not public.
 
     `settings` are environment variables without their prefix, in lower case: `discord_answer_wait_seconds="2"`.
     """
@@ -216,7 +223,8 @@ def relay(
     data_folder, log = folder / "data", folder / "pikarelay.log"
     command = [
         *prefix, str(BIN / "pikarelay"), "serve", "--port", str(port), "--data-folder", str(data_folder), "--json",
-        "--discord-api-url", local.api, "--callbacks-allow", "127.0.0.0/8", "--until-stdin-closes", *arguments,
+        "--discord-api-url", local.api, *(word for network in opens for word in ("--callbacks-allow", network)),
+        "--until-stdin-closes", *arguments,
     ]  # fmt: skip
     with running(command, log, environment) as ready:
         token_file = folder / "api-token"

@@ -147,3 +147,18 @@ def test_refusal_is_shown(page: Page, server: Relay) -> None:
     assert 404 == answered.value.status
     expect(page.locator("#error")).to_have_text("Unable to locate job nothing")
     expect(page.locator("#retry")).to_be_hidden()
+
+
+def test_row_40_prompt_is_a_text(page: Page, server: Relay, seat: tuple[str, str]) -> None:
+    """A prompt that is markup is shown as the text that it is: no element comes of it, and nothing of it runs."""
+    marked = '<img id="forged" src="x" onerror="window.forged = 1">'
+    made = server.created(marked, *seat)
+    authorize(page, server)
+    job = opened(page, "Jobs-job")
+    job.locator('tr[data-param-name="jobid"] input').fill(made["jobid"])
+
+    answer = execute(job)
+
+    expect(answer).to_contain_text("onerror")
+    assert 0 == page.locator("#forged").count()
+    assert page.evaluate("window.forged === undefined")

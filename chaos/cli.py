@@ -18,7 +18,7 @@ from chaos.outcome import Outcome, Scene
 from chaos.processes import ROOT
 from chaos.stage import copied_sources
 
-ROWS = ("C1", "C2", "C3", "C5", "C7", "C8", "C9", "C10", "C11", "C14")
+ROWS = ("C1", "C2", "C3", "C4", "C5", "C7", "C8", "C9", "C10", "C11", "C14", "C15")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

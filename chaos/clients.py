@@ -134,7 +134,10 @@ class Clients:
                 body = await answer.json()
                 await self._ledger.noted("cancelled", job=job, status=answer.status, body=body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            await self._ledger.noted("unanswered", request=f"cancel {job}", reason=str(error)[:200])
+            refused = isinstance(error, aiohttp.ClientConnectorError)
+            await self._ledger.noted(
+                "unanswered", request=f"cancel {job}", refused=refused, reason=str(error)[:200]
+            )
 
     async def _see(self, path: str, job: str, *, final: bool) -> dict[str, Any] | None:
         try:

@@ -16,7 +16,7 @@ from chaos.outcome import Outcome, Scene
 from chaos.stage import Stage, World
 
 _CALLERS = 10
-_CHANNELS = 10
+_CHANNELS = 20
 #: From one break of a session to the next. A connection that lives for ten seconds was a good one.
 _REST_SECONDS = 14.0
 #: As by default. Breaks come faster than sessions, which stay away longer after each, and nothing may fail for that.

@@ -12,7 +12,7 @@ from localdiscord.faults.model import Cut, Fail, Fault, InvalidSession, Match, R
 from localdiscord.server import LocalDiscord
 from localdiscord.world.rules import Rules
 from pikarelay.discord.client import account
-from pikarelay.discord.client.accounts import DiscordAccounts
+from pikarelay.discord.client.accounts import DiscordAccounts, Link
 from pikarelay.errors import DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import Status
 from pikarelay.jobs.secret import Secret
@@ -128,6 +128,30 @@ async def test_press_that_no_session_follows_for_is_given_up(
     assert not caught.value.may_have_happened
     assert requests.count(POST) == before + 1
     assert "1002" not in local.world.ledger.presses
+
+
+@pytest.mark.parametrize("rules", [AT_ONCE])
+async def test_a_session_that_ends_on_its_connection_has_just_ended(
+    make_accounts: Callable[..., DiscordAccounts],
+    token: Secret,
+    channel: str,
+    listener: Listener,
+    local: LocalDiscord,
+    user: dict[str, Any],
+) -> None:
+    """A session that was there for longer than presses wait, and that Discord ends with a word, is waited for as any other."""
+    wait = timedelta(seconds=4)
+    accounts = make_accounts(session_wait=wait)
+    first = await create(accounts, token, channel, listener)
+    there = asyncio.get_running_loop().time()
+    await until(lambda: asyncio.get_running_loop().time() > there + wait.total_seconds())
+    local.admin.disturb(local.admin.sessions_of(user["id"]), InvalidSession(resumable=False))
+    await until(lambda: accounts.states()[0].link is Link.CONNECTING)
+
+    await accounts.press_button(token, retry(first, "1002"))
+    await listener.result(2)
+
+    assert {"1001": 1, "1002": 1} == dict(local.world.ledger.presses)
 
 
 async def test_job_waits_while_its_session_is_made_anew(

@@ -100,6 +100,7 @@ class Gateway:
         self._private_channels: frozenset[str] = frozenset()
         self._guild_ids: set[str] = set()
         self._lives = 0
+        self._was_live = False
         #: On the loop's clock: since when no session is live. Meaningless while one is.
         self._offline_since = _now()
         #: Replaced each time a session becomes live or there will not be one.
@@ -150,6 +151,7 @@ class Gateway:
 
     def start(self) -> None:
         self._offline_since = _now()
+        self._was_live = False
         self._running = asyncio.create_task(self._run())
         self._delivering = asyncio.create_task(self._deliver())
 
@@ -201,8 +203,6 @@ class Gateway:
             while (attempt := session.next_attempt(_now())) is not None:
                 await asyncio.sleep(attempt.at - _now())
                 code = await self._connect(session, attempt)
-                if self.live is not None:
-                    self._offline_since = _now()
                 session.lost(code, _now())
                 self._handle(session)
         finally:
@@ -306,6 +306,11 @@ class Gateway:
                 self._handle_one(event)
             except WireError as error:
                 self._log.warning("gateway.unreadable", error=str(error))
+        # A session may end with its connection, or before it: Discord can say so on one that stays.
+        is_live = self.live is not None
+        if self._was_live and not is_live:
+            self._offline_since = _now()
+        self._was_live = is_live
 
     def _handle_one(self, event: SessionEvent) -> None:
         match event:

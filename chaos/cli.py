@@ -19,6 +19,8 @@ from chaos.processes import ROOT
 from chaos.stage import copied_sources
 
 ROWS = ("C1", "C2", "C3", "C4", "C5", "C7", "C8", "C9", "C10", "C11", "C14", "C15")
+#: Those of a quick run unless rows are named. The others have to show first that they hold.
+QUICK_ROWS = tuple(row for row in ROWS if row not in {"C4", "C15"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,12 +80,15 @@ def commit() -> str:
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("size", nargs="?", default="quick", choices=["quick", "full", "sabotage"])
-    parser.add_argument("--rows", type=_rows, default=ROWS, help="only these, as C1,C2")
+    parser.add_argument("--rows", type=_rows, help="only these, as C1,C2")
     parser.add_argument("--only", type=lambda text: text.split(","), help="only these sabotages")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=3, help="rows at a time")
     parser.add_argument("--folder", type=Path, help="where the ledgers go; a new folder unless given")
-    return parser.parse_args(sys.argv[1:] if argv is None else argv)
+    options = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    if options.rows is None:
+        options.rows = ROWS if options.size == "full" else QUICK_ROWS
+    return options
 
 
 def _rows(text: str) -> tuple[str, ...]:

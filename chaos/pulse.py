@@ -5,12 +5,15 @@ A task of ours asks to be woken every five milliseconds, and writes down when it
 time: for how long the loop's thread ran, and for how long it waited for a processor. On a machine that others use, the second
 says nothing about the server. What is left of the time is a call that blocked the loop, or the interpreter's lock in the hands of
 another thread. Of that, two parts are the machine's again: what threads of ours waited for a processor, which may have been with
-that lock; and what a virtual machine's host took from its processors, which the system counts as nobody's time.
+that lock; and what a virtual machine's host took from its processors, which the system counts as nobody's time. And a
+system may take pages of a program away that were not used for a while: where the loop's thread had to wait for one to be read
+again (a major fault), what blocked it was the machine, too.
 """
 
 import asyncio
 import json
 import os
+import resource
 import time
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +34,7 @@ def watch(path: str) -> None:
     """
     Let the server's loop, once it runs, write a line for each time that it was late.
 
-    `{"at": nanoseconds, "late", "ran", "waited", "others_waited", "stolen": seconds}`
+    `{"at": nanoseconds, "late", "ran", "waited", "others_waited", "stolen": seconds, "faults": how many}`
     """
     from pikarelay.bootstrap import Server
 
@@ -57,6 +60,8 @@ def stalls(path: Path) -> list[dict[str, Any]]:
 
 def stalled(line: dict[str, Any]) -> float:
     """Return for how long the loop worked in one go, or was blocked by something else than a busy machine. Pure."""
+    if line["faults"]:
+        return float(line["ran"])
     blocked = line["late"] - line["ran"] - line["waited"]
     return float(line["ran"] + max(0.0, blocked - line["others_waited"] - line["stolen"]))
 
@@ -65,15 +70,15 @@ async def _feel(path: str) -> None:
     threads, lines = _Threads(), deque[str]()
     writing = asyncio.create_task(_write(path, lines))
     try:
-        before, spent_before = time.monotonic_ns(), threads.spent()
+        before, spent_before, faults_before = time.monotonic_ns(), threads.spent(), _faults()
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
-            now, spent = time.monotonic_ns(), threads.spent()
+            now, spent, faults = time.monotonic_ns(), threads.spent(), _faults()
             late = (now - before) / 1e9 - _EVERY_SECONDS
             if late >= _NOTED_SECONDS:
                 parts = {n: (b - a) / 1e9 for n, a, b in zip(_PARTS, spent_before, spent, strict=True)}
-                lines.append(json.dumps({"at": now, "late": late, **parts}))
-            before, spent_before = now, spent
+                lines.append(json.dumps({"at": now, "late": late, **parts, "faults": faults - faults_before}))
+            before, spent_before, faults_before = now, spent, faults
     finally:
         writing.cancel()
 
@@ -86,6 +91,11 @@ async def _write(path: str, lines: deque[str]) -> None:
             if lines:
                 text = "".join(f"{lines.popleft()}\n" for _ in range(len(lines)))
                 await asyncio.to_thread(file.write, text)
+
+
+def _faults() -> int:
+    """Return how often this thread has waited for a page to be read from a disk."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_majflt
 
 
 class _Threads:

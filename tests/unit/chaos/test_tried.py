@@ -174,11 +174,12 @@ def test_percentiles_are_of_the_nearest_rank(percent: int, value: float) -> None
         ({"late": 0.1, "ran": 0.02}, 0.1),
         ({"late": 0.1, "ran": 0.02, "waited": 0.08}, 0.02),
         ({"late": 0.1, "ran": 0.02, "others_waited": 0.2}, 0.02),
+        ({"late": 0.1, "ran": 0.02, "faults": 1}, 0.02),
         ({"late": 0.1, "ran": 0.02, "stolen": 0.05}, 0.05),
     ],
 )
 def test_stall_is_what_the_server_did(parts: dict[str, float], seconds: float) -> None:
     """Of the time that a loop was late, what the machine took is no stall, and everything else is."""
-    line = {"ran": 0.0, "waited": 0.0, "others_waited": 0.0, "stolen": 0.0, **parts}
+    line = {"ran": 0.0, "waited": 0.0, "others_waited": 0.0, "stolen": 0.0, "faults": 0, **parts}
 
     assert seconds == pytest.approx(stalled(line))

@@ -6,13 +6,13 @@ and the server does not end. That Discord cannot be reached does not make it unr
 can still be read. Whoever asks, and however often, there is one look a second.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
 
 from pikarelay.errors import Unavailable
+from pikarelay.services.looking import Patient, Remembered, StillAsking
 from pikarelay.services.ports import Condition, WatchedStore
 
 _log = structlog.get_logger(__name__)
@@ -55,10 +55,8 @@ class Readiness:
         #: A clock that only goes forward.
         self._seconds = seconds
         self._is_ending = False
-        self._looking = asyncio.Lock()
-        self._probing: asyncio.Task[Condition] | None = None
-        self._seen: dict[str, str] = {}
-        self._seen_at: float | None = None
+        self._probing = Patient[Condition](_PATIENCE_SECONDS)
+        self._seen = Remembered(self._look, _GOOD_FOR_SECONDS, seconds)
         self._was_ready = True
         #: How long the last write took, as far as it was waited for.
         self.write_seconds = 0.0
@@ -69,33 +67,28 @@ class Readiness:
 
     async def report(self) -> Report:
         """Say how things are now, or were less than a second ago. Answers within little more than a second."""
-        async with self._looking:
-            if self._seen_at is None or self._seconds() - self._seen_at >= _GOOD_FOR_SECONDS:
-                self._seen = {**await self._of_store(), "disk": self._of_disk()}
-                self._seen_at = self._seconds()
-        report = Report({"serving": "ending" if self._is_ending else OK, **self._seen})
+        report = Report({"serving": "ending" if self._is_ending else OK, **await self._seen.get()})
         if report.is_ready != self._was_ready:
             self._was_ready = report.is_ready
             _log.warning("server.readiness_changed", is_ready=report.is_ready, checks=dict(report.checks))
         return report
 
+    async def _look(self) -> dict[str, str]:
+        return {**await self._of_store(), "disk": self._of_disk()}
+
     async def _of_store(self) -> dict[str, str]:
         began = self._seconds()
-        if self._probing is None:
-            self._probing = asyncio.create_task(self._store.probe())
-        # A probe that is stuck is waited for again by the next look, so there is never more than one.
-        await asyncio.wait({self._probing}, timeout=_PATIENCE_SECONDS)
-        self.write_seconds = self._seconds() - began
-        if not self._probing.done():
-            return {"database": "takes no write within a second"}
-        probed, self._probing = self._probing, None
         try:
-            condition = probed.result()
+            condition = await self._probing.ask(self._store.probe)
+        except StillAsking:
+            return {"database": "takes no write within a second"}
         except Unavailable:
             return {"database": "takes no write"}
         except Exception:  # noqa: BLE001 - whatever it is, there is no readiness with it
             _log.exception("server.probe_failed")
             return {"database": "takes no write"}
+        finally:
+            self.write_seconds = self._seconds() - began
         return {
             "database": OK,
             "schema": OK if condition.has_schema else "is not this version's",

@@ -100,9 +100,8 @@ class Gateway:
         self._private_channels: frozenset[str] = frozenset()
         self._guild_ids: set[str] = set()
         self._lives = 0
-        self._was_live = False
-        #: On the loop's clock: since when no session is live. Meaningless while one is.
-        self._offline_since = _now()
+        #: On the loop's clock: since when no session is live. None while one is.
+        self._offline_since: float | None = _now()
         #: Replaced each time a session becomes live or there will not be one.
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
@@ -128,7 +127,7 @@ class Gateway:
     @property
     def offline_seconds(self) -> float:
         """For how long no session has been live; 0 while one is."""
-        return 0.0 if self.live is not None else _now() - self._offline_since
+        return 0.0 if self._offline_since is None else _now() - self._offline_since
 
     @property
     def user_id(self) -> str | None:
@@ -151,7 +150,6 @@ class Gateway:
 
     def start(self) -> None:
         self._offline_since = _now()
-        self._was_live = False
         self._running = asyncio.create_task(self._run())
         self._delivering = asyncio.create_task(self._deliver())
 
@@ -307,10 +305,10 @@ class Gateway:
             except WireError as error:
                 self._log.warning("gateway.unreadable", error=str(error))
         # A session may end with its connection, or before it: Discord can say so on one that stays.
-        is_live = self.live is not None
-        if self._was_live and not is_live:
+        if self.live is not None:
+            self._offline_since = None
+        elif self._offline_since is None:
             self._offline_since = _now()
-        self._was_live = is_live
 
     def _handle_one(self, event: SessionEvent) -> None:
         match event:

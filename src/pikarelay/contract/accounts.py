@@ -34,12 +34,9 @@ def account_body(account: Account) -> AccountBody:
     )
 
 
-class AccountHealthBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """How an account fares. An extension of this server."""
+class AccountHealthBody(AccountBody, frozen=True, omit_defaults=True, kw_only=True):
+    """An account and how it fares. An extension of this server."""
 
-    channel: str
-    discord: str
-    max_jobs: int = msgspec.field(name="maxJobs")
     #: `ready`, `connecting`, `offline`, `paused`, `blocked`, `captcha`, `token_invalid` or `gateway_refused`.
     state: str
     #: What a person has to know or do; absent while nothing is wrong.
@@ -56,9 +53,7 @@ class AccountHealthListBody(msgspec.Struct, frozen=True):
 
 def account_health_body(account: Account, health: AccountHealth) -> AccountHealthBody:
     return AccountHealthBody(
-        channel=account.channel,
-        discord=account.discord_token.masked,
-        max_jobs=account.max_jobs,
+        **msgspec.structs.asdict(account_body(account)),
         state=health.state.value,
         reason=health.reason,
         until=None if health.until is None else iso_time(health.until),

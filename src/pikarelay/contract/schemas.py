@@ -33,6 +33,11 @@ _TEXT = r"^[^\u0000]*$"
 #: Roughly what `urls.is_deliverable` takes, which no pattern could tell in full.
 _HTTP_URL = r"^([Hh][Tt][Tt][Pp][Ss]?://[^\u0000-\u0020\u007f]+)?$"
 
+_ACCOUNT: Mapping[str, Schema] = {
+    "channel": {"description": "Discord channel id.", "pattern": _SNOWFLAKE},
+    "discord": {"description": "The Discord token, masked."},
+    "maxJobs": {"description": "How many jobs may execute on the channel.", "minimum": 1},
+}
 #: What the struct of an answer can't say: struct's name to property to what is added to its schema.
 _ADDED: Mapping[str, Mapping[str, Schema]] = {
     "JobBody": {
@@ -96,11 +101,7 @@ _ADDED: Mapping[str, Mapping[str, Schema]] = {
         },
         "code": {"description": "The HTTP status.", "const": 200},
     },
-    "AccountBody": {
-        "channel": {"description": "Discord channel id.", "pattern": _SNOWFLAKE},
-        "discord": {"description": "The Discord token, masked."},
-        "maxJobs": {"description": "How many jobs may execute on the channel.", "minimum": 1},
-    },
+    "AccountBody": _ACCOUNT,
     "CallerBody": {
         "created": {"description": "UTC, three decimals.", "pattern": _MOMENT},
         "name": {"description": "Who holds the token."},
@@ -130,9 +131,7 @@ _ADDED: Mapping[str, Mapping[str, Schema]] = {
         "nextTry": {"description": "When the next try was due, as it was decided then.", "pattern": _MOMENT},
     },
     "AccountHealthBody": {
-        "channel": {"description": "The account's Discord channel."},
-        "discord": {"description": "Its Discord token, masked."},
-        "maxJobs": {"description": "How many jobs may execute there at once."},
+        **_ACCOUNT,
         "state": {
             "description": "`ready`; `connecting`, when presses wait for a session; `offline`, when no server looks after it;"
             " `paused` by Discord for a while; or what only a person can end.",

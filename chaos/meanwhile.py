@@ -1,4 +1,4 @@
-"""What goes on beside the faults of a row: callers whose receivers are well, and a look at what waits for another try."""
+"""What goes on beside the faults of a row: callers at work, and a look at what waits for another try."""
 
 import asyncio
 import time
@@ -23,8 +23,8 @@ _AT_ONCE = 3
 
 
 @asynccontextmanager
-async def healthy_load(stage: Stage, seats: list[Seat], callers: int, rng: Random) -> AsyncIterator[None]:
-    """Keep callers at work; at the end wait until they have stopped."""
+async def callers_at_work(stage: Stage, seats: list[Seat], callers: int, rng: Random) -> AsyncIterator[None]:
+    """Keep callers at work; at the end wait until they have stopped, also those that wait for a server."""
     enough = asyncio.Event()
     tasks = [
         asyncio.create_task(stage.clients.load(seats, Random(f"{rng.random()}"), enough))
@@ -34,6 +34,7 @@ async def healthy_load(stage: Stage, seats: list[Seat], callers: int, rng: Rando
         yield
     finally:
         enough.set()
+        stage.clients.up.set()
         await asyncio.gather(*tasks)
 
 

@@ -213,6 +213,11 @@ class Stage:
 
     # The end
 
+    async def more_acknowledged(self, count: int) -> bool:
+        """Wait until so many more jobs are acknowledged; False when time is up."""
+        wanted = self.clients.acknowledged + count
+        return await self.until(lambda: self.clients.acknowledged >= wanted)
+
     async def until(self, holds: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Wait for something that answers and callbacks bring about; False when time is up."""
         try:

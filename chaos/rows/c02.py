@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from random import Random
 
+from chaos.meanwhile import callers_at_work
 from chaos.outcome import Outcome, Scene
 from chaos.stage import Stage, World, copied_sources
 
@@ -69,23 +70,12 @@ def failing(scene: Scene) -> Callable[[str, int], int | None]:
 
 async def kill_under_load(stage: Stage, kills: int, rng: Random) -> None:
     """Keep all callers at work, and kill the server again and again."""
-    enough = asyncio.Event()
-    clients = stage.clients
-    callers = [
-        asyncio.create_task(clients.load(stage.seats, stage_rng, enough))
-        for stage_rng in (Random(f"{rng.random()}") for _ in range(CALLERS))
-    ]
-    try:
+    async with callers_at_work(stage, stage.seats, CALLERS, rng):
         for number in range(kills):
-            wanted = clients.acknowledged + JOBS_PER_KILL
-            if not await stage.until(lambda wanted=wanted: clients.acknowledged >= wanted):  # type: ignore[misc]
+            if not await stage.more_acknowledged(JOBS_PER_KILL):
                 raise RuntimeError(f"kill {number}: no {JOBS_PER_KILL} jobs were acknowledged in a minute")
             await asyncio.sleep(rng.random() * 0.2)
             await stage.kill(number=number)
             if number < kills - 1:
                 await stage.start()
-    finally:
-        enough.set()
-        clients.up.set()
-        await asyncio.gather(*callers)
     await stage.start()

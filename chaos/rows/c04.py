@@ -17,6 +17,7 @@ from random import Random
 import aiohttp
 
 from chaos.judge import History, Violation
+from chaos.meanwhile import callers_at_work
 from chaos.outcome import Outcome, Scene
 from chaos.processes import Server, own_address
 from chaos.stage import Stage, World
@@ -62,24 +63,14 @@ async def run(scene: Scene) -> Outcome:
 async def _end_under_load(
     stage: Stage, number: int, rng: Random, ends: list[float], statuses: Counter[int]
 ) -> None:
-    enough = asyncio.Event()
     await stage.open()
-    callers = [
-        asyncio.create_task(stage.clients.load(stage.seats, Random(f"{rng.random()}"), enough))
-        for _ in range(_CALLERS)
-    ]
-    try:
+    async with callers_at_work(stage, stage.seats, _CALLERS, rng):
         for turn in range(number):
-            wanted = stage.clients.acknowledged + _ANSWERS
-            await stage.until(lambda wanted=wanted: stage.clients.acknowledged >= wanted)  # type: ignore[misc]
+            await stage.more_acknowledged(_ANSWERS)
             await asyncio.sleep(rng.uniform(0, 0.3))
             seconds, status = await (_roll(stage, turn) if turn % 2 == 0 else _replace(stage, turn))
             ends.append(seconds)
             statuses[status] += 1
-    finally:
-        enough.set()
-        stage.clients.up.set()
-        await asyncio.gather(*callers)
 
 
 async def _roll(stage: Stage, turn: int) -> tuple[float, int]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+from chaos.meanwhile import callers_at_work
 from chaos.outcome import Outcome, Scene
 from chaos.processes import own_address
 from chaos.stage import Stage, World
@@ -80,18 +81,9 @@ def _lengths(scene: Scene) -> list[float]:
 
 
 async def _stop_under_load(stage: Stage, lengths: Sequence[float], rng: Random) -> None:
-    enough = asyncio.Event()
     await stage.open()
-    callers = [
-        asyncio.create_task(stage.clients.load(stage.seats, Random(f"{rng.random()}"), enough))
-        for _ in range(_CALLERS)
-    ]
-    try:
+    async with callers_at_work(stage, stage.seats, _CALLERS, rng):
         for number, seconds in enumerate(lengths):
-            wanted = stage.clients.acknowledged + 5
-            await stage.until(lambda wanted=wanted: stage.clients.acknowledged >= wanted)  # type: ignore[misc]
+            await stage.more_acknowledged(5)
             assert stage.server is not None
             await stage.stand_still(seconds, number=number)
-    finally:
-        enough.set()
-        await asyncio.gather(*callers)

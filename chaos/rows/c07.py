@@ -12,9 +12,9 @@ from pathlib import Path
 from chaos.fronts import KINDS, Front, Place, make_certificates
 from chaos.meanwhile import (
     all_delivered,
+    callers_at_work,
     create_all,
     have_failed,
-    healthy_load,
     require_faults,
     require_health,
 )
@@ -102,7 +102,7 @@ class _Row:
                 )
                 for fault in faults
             ]
-            async with healthy_load(stage, stage.seats[:_HEALTHY_SEATS], _CALLERS, self._rng):
+            async with callers_at_work(stage, stage.seats[:_HEALTHY_SEATS], _CALLERS, self._rng):
                 jobs = await create_all(stage, stage.seats[_HEALTHY_SEATS:], [front.url for front in fronts])
                 of_job = {jobs[front.url]: front.fault for front in fronts}
                 came = await have_failed(

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from chaos.clients import Seat
+from chaos.meanwhile import callers_at_work
 from chaos.outcome import Outcome, Scene
 from chaos.stage import Stage, World
 
@@ -110,27 +111,18 @@ async def run(scene: Scene) -> Outcome:
 
 
 async def _break_under_load(stage: Stage, breaks: int, rng: Random, outcome: Outcome) -> None:
-    enough = asyncio.Event()
-    callers = [
-        asyncio.create_task(stage.clients.load(stage.seats, Random(f"{rng.random()}"), enough))
-        for _ in range(_CALLERS)
-    ]
     names = list(BREAKS)
     counted = dict.fromkeys(names, 0)
     broken: dict[str, float] = {}
-    try:
+    async with callers_at_work(stage, stage.seats, _CALLERS, rng):
         for number in range(breaks):
             name = names[number % len(names)]
             counted[name] += 1
-            wanted = stage.clients.acknowledged + _JOBS_PER_BREAK
-            await stage.until(lambda wanted=wanted: stage.clients.acknowledged >= wanted)  # type: ignore[misc]
+            await stage.more_acknowledged(_JOBS_PER_BREAK)
             seat = await _rested(stage, broken, rng, with_all_there=BREAKS[name] is _refused)
             await stage.fault(name)
             await BREAKS[name](stage, seat)
             broken[seat.user_id] = time.monotonic()
-    finally:
-        enough.set()
-        await asyncio.gather(*callers)
     outcome.table.append(", ".join(f"{count} x {name}" for name, count in counted.items()))
 
 

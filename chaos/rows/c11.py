@@ -22,9 +22,9 @@ from chaos import pulse
 from chaos.ledger import Ledger
 from chaos.meanwhile import (
     all_delivered,
+    callers_at_work,
     create_all,
     have_failed,
-    healthy_load,
     require_faults,
     require_health,
 )
@@ -160,7 +160,7 @@ async def _strike(stage: Stage, names: Names, numbers: range, scene: Scene, outc
     rng.shuffle(order)
     for name in order:
         await names.break_one(name, broken[name], names.url(name))
-    async with healthy_load(stage, stage.seats[:_HEALTHY_SEATS], _CALLERS, rng):
+    async with callers_at_work(stage, stage.seats[:_HEALTHY_SEATS], _CALLERS, rng):
         jobs = await create_all(stage, stage.seats[_HEALTHY_SEATS:], [names.url(name) for name in order])
         name_of = {jobs[names.url(name)]: name for name in order}
         came = await have_failed(

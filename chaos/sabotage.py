@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from chaos.breaks import press_before_note
+
 
 @dataclass(frozen=True)
 class Sabotage:
@@ -104,22 +106,8 @@ def _no_recovery() -> None:
 
 
 def _no_intent() -> None:
-    """A press leaves first, and is noted as sent afterwards."""
-    from pikarelay.services.send_press import PressSender
-
-    mark, accept = PressSender._mark_sent, PressSender._accept
-    planned: dict[str, tuple[Any, ...]] = {}
-
-    async def remember(_self: Any, job: Any, *identity: Any) -> bool:
-        planned[job.job_id] = identity
-        return True
-
-    async def mark_late(self: Any, job: Any) -> Any:
-        await mark(self, job, *planned.pop(job.job_id))
-        return await accept(self, job)
-
-    setattr(PressSender, "_mark_sent", remember)
-    setattr(PressSender, "_accept", mark_late)
+    for where, attribute, broken in press_before_note():
+        setattr(where, attribute, broken)
 
 
 def _new_id_each_try() -> None:

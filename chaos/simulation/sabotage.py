@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from chaos.breaks import Break, press_before_note
 from chaos.simulation.plan import Plan, draw
 from pikarelay.jobs import accounts, correlation, turns
 from pikarelay.jobs.correlation import Match
@@ -30,9 +31,6 @@ from pikarelay.services.send_press import PressSender
 from pikarelay.services.submit_job import Submission
 from pikarelay.workers.presser import Lane, Presser
 from pikarelay.workers.reconciler import Reconciler
-
-#: An object, one of its attributes, and what that becomes.
-Break = tuple[Any, str, Any]
 
 
 @dataclass(frozen=True)
@@ -149,22 +147,6 @@ def _given_up_in_line() -> list[Break]:
 
 
 # The press
-
-
-def _marked_after() -> list[Break]:
-    """A press leaves first, and is noted as sent afterwards."""
-    mark, accept = PressSender._mark_sent, PressSender._accept
-    planned: dict[str, tuple[Any, ...]] = {}
-
-    async def remember(_self: Any, job: Any, *identity: Any) -> bool:
-        planned[job.job_id] = identity
-        return True
-
-    async def mark_late(self: Any, job: Any) -> Any:
-        await mark(self, job, *planned.pop(job.job_id))
-        return await accept(self, job)
-
-    return [(PressSender, "_mark_sent", remember), (PressSender, "_accept", mark_late)]
 
 
 def _pressed_again() -> list[Break]:
@@ -408,7 +390,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "given_up_in_line": Sabotage(
         _given_up_in_line, "leak", {**_ONE_PROMPT, **_LOST, "manners": ("plain",), "cancelling": 0.7}
     ),
-    "marked_after": Sabotage(_marked_after, "press"),
+    "marked_after": Sabotage(press_before_note, "press"),
     "pressed_again": Sabotage(_pressed_again, "press"),
     "waiting_forgotten": Sabotage(_waiting_forgotten, "turn"),
     "keys_ignored": Sabotage(_keys_ignored, "request"),

@@ -15,19 +15,8 @@ from typing import Any
 from chaos.outcome import Outcome, Scene
 from chaos.processes import clean_environment
 from chaos.stage import Stage, World
+from tests.acceptance.fuzz_checks import CHECKS
 
-#: What is asked of every answer. `invalid_is_refused` is ours, in the hooks.
-CHECKS = (
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_headers_conformance",
-    "response_schema_conformance",
-    "positive_data_acceptance",
-    "invalid_is_refused",
-    "unsupported_method",
-    "ignored_auth",
-)
 _QUICK_SECONDS, _FULL_SECONDS = 75, 3600
 #: Requests at least, and paths that must be among them.
 _QUICK_REQUESTS, _FULL_REQUESTS = 500, 50_000

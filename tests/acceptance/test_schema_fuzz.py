@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.fuzz_checks import CHECKS
 from tests.acceptance.servers import BIN, Local, Receiver, Relay, relay
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,20 +18,6 @@ SEED = [] if "FUZZ_SECONDS" in os.environ else ["--seed", "1"]
 
 #: The paths of the frozen contract.
 FROZEN = r"^/v[12]/(pika/|account$)"
-
-#: Those that ask for what is documented and answered. The check of what is invalid is ours, see `fuzz_hooks`. No header is
-#: required but Authorization, which `ignored_auth` is about.
-CHECKS = (
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_headers_conformance",
-    "response_schema_conformance",
-    "positive_data_acceptance",
-    "invalid_is_refused",
-    "unsupported_method",
-    "ignored_auth",
-)
 
 
 @pytest.mark.timeout(SECONDS + 120)

@@ -129,6 +129,17 @@ class Relay:
             f"{self.url}/v1/pika/{verb}", headers=self.headers, files=files, timeout=PATIENCE, **more
         )
 
+    def configure(self, seat: tuple[str, str], max_jobs: int = 10) -> None:
+        """Set up the account of a token and its channel."""
+        token, channel = seat
+        answer = requests.post(
+            f"{self.url}/v1/pika/account/{channel}",
+            json={"discord": token, "channel": channel, "maxJobs": max_jobs},
+            headers=self.headers,
+            timeout=PATIENCE,
+        )
+        assert (204, b"") == (answer.status_code, answer.content), answer.text
+
     def get(self, path: str) -> requests.Response:
         return requests.get(self.url + path, headers=self.headers, timeout=PATIENCE)
 

@@ -38,12 +38,6 @@ def ask(server: Relay, method: str, path: str, body: Any = None) -> requests.Res
     return requests.request(method, server.url + path, headers=server.headers, json=body, timeout=PATIENCE)
 
 
-def configure(server: Relay, seat: tuple[str, str], max_jobs: int = 10) -> None:
-    body = {"discord": seat[0], "channel": seat[1], "maxJobs": max_jobs}
-    answer = ask(server, "POST", f"{ACCOUNT}/{seat[1]}", body)
-    assert (204, b"") == (answer.status_code, answer.content)
-
-
 def shown(seat: tuple[str, str], max_jobs: int) -> dict[str, Any]:
     token, channel = seat
     return {"channel": channel, "discord": f"{token[:3]}…secured…{token[-3:]}", "maxJobs": max_jobs}
@@ -64,9 +58,9 @@ def test_life_of_an_account(server: Relay, local: Local) -> None:
     for path in (ACCOUNT, f"{ACCOUNT}/{one[1]}"):
         refused(ask(server, "GET", path), 404, "Configuration not found")
 
-    configure(server, one)
-    configure(server, two, 3)
-    configure(server, one, 7)
+    server.configure(one)
+    server.configure(two, 3)
+    server.configure(one, 7)
     everything = ask(server, "GET", ACCOUNT)
 
     assert {one[1]: shown(one, 7), two[1]: shown(two, 3)} == everything.json()
@@ -125,7 +119,7 @@ def wrong_server(folder: Path, local: Local) -> Iterator[Relay]:
 def test_same_token_twice(server: Relay, local: Local) -> None:
     """A token that another channel has already is refused with that channel's name."""
     token, channel = local.new_user("twice")
-    configure(server, (token, channel))
+    server.configure((token, channel))
     body = {"discord": token, "channel": UNKNOWN, "maxJobs": 10}
 
     refused(
@@ -141,7 +135,7 @@ def test_load_balancing(server: Relay, local: Local) -> None:
     seats = [local.new_user(f"balance-{n}") for n in range(3)]
     limits = {seat[1]: limit for seat, limit in zip(seats, (1, 2, 3), strict=True)}
     for seat in seats:
-        configure(server, seat, limits[seat[1]])
+        server.configure(seat, limits[seat[1]])
 
     taken = [create(server).json() for _ in range(6)]
     full = create(server)
@@ -166,7 +160,7 @@ def test_choice_is_random(server: Relay, local: Local) -> None:
     """While all accounts have room, each of them is chosen."""
     seats = [local.new_user(f"random-{n}") for n in range(3)]
     for seat in seats:
-        configure(server, seat)
+        server.configure(seat)
     chosen: set[str] = set()
     # Wrong once in 10^9 runs.
     for _ in range(54):
@@ -181,8 +175,8 @@ def test_channel_pins(server: Relay, local: Local) -> None:
     """A channel alone means its account; full, it is refused though others have room; without one it is 400."""
     local.configure_pika(behaviour="plain", speed=60.0)
     one, other = local.new_user("pin-1"), local.new_user("pin-2")
-    configure(server, one, 1)
-    configure(server, other)
+    server.configure(one, 1)
+    server.configure(other)
     job = create(server, channel=one[1]).json()
     full = create(server, channel=one[1])
 
@@ -204,7 +198,7 @@ def test_unconfigured_seat_shares_the_count(server: Relay, local: Local) -> None
 
     assert (channel, 10) == (first["channel"], first["maxJobs"])
 
-    configure(server, (token, channel), 1)
+    server.configure((token, channel), 1)
     by_account = create(server)
     by_token = create(server, discord=token, channel=channel, maxJobs="1")
     second = create(server, discord=token, channel=channel, maxJobs="2").json()
@@ -248,7 +242,7 @@ def test_accounts_need_no_subscription(server: Relay, local: Local) -> None:
         server.get(f"/v1/pika/jobs/?jobid={job['jobid']}"),
     ):
         refused(answer, 402, "Account has no subscription or subscription expired")
-    configure(server, seat)
+    server.configure(seat)
     assert 200 == server.get(ACCOUNT).status_code == server.get("/v2/account").status_code
 
 
@@ -276,8 +270,8 @@ def test_people_are_told_what_to_do(server: Relay, local: Local) -> None:
     """Whoever owns an account sees that it is ready, and what a person has to do when Discord wants one; the command line agrees."""
     refused(ask(server, "GET", HEALTH), 404, "Configuration not found")
     one, two = sorted((local.new_user("health-1"), local.new_user("health-2")), key=lambda seat: seat[1])
-    configure(server, one)
-    configure(server, two, 3)
+    server.configure(one)
+    server.configure(two, 3)
     found = until_health(server, "ready", "ready")
     assert [{**shown(one, 10), "state": "ready"}, {**shown(two, 3), "state": "ready"}] == found
 
@@ -294,7 +288,7 @@ def test_people_are_told_what_to_do(server: Relay, local: Local) -> None:
 def test_nobody_looks_after_it(server: Relay, local: Local) -> None:
     """Once the server has stopped, its accounts are known to be offline."""
     seat = local.new_user("health-3")
-    configure(server, seat)
+    server.configure(seat)
     until_health(server, "ready")
     server.process.terminate()
     server.process.wait(PATIENCE)

@@ -1,7 +1,7 @@
 """Presses that meet a session which Discord has ended: they wait for the next one, and leave once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,20 @@ ON_THE_WAY = Slow(seconds=0.5, when="before")
 AT_ONCE = Rules(identify_interval=0.0)
 
 
-def hold_a_press(local: LocalDiscord) -> None:
+async def begin_and_end(
+    posting: Coroutine[Any, Any, None],
+    end: InvalidSession | Cut,
+    local: LocalDiscord,
+    user: dict[str, Any],
+    requests: list[str],
+) -> asyncio.Task[None]:
+    """Begin to post an interaction, and end the session in whose name it goes before Discord serves it."""
+    before = requests.count(POST)
     local.admin.arm(Fault(where="rest", match=Match(method="POST", route="/interactions"), do=ON_THE_WAY))
+    begun = asyncio.create_task(posting)
+    await until(lambda: requests.count(POST) == before + 1)
+    local.admin.disturb(local.admin.sessions_of(user["id"]), end)
+    return begun
 
 
 @pytest.mark.parametrize("rules", [AT_ONCE])
@@ -45,13 +57,9 @@ async def test_press_in_the_name_of_an_ended_session_is_posted_again(
 ) -> None:
     """A press refused because its session had ended on the way leaves again in the next one, and is pressed once."""
     first = await create(accounts, token, channel, listener)
-    before = requests.count(POST)
-    hold_a_press(local)
 
-    pressing = asyncio.create_task(accounts.press_button(token, retry(first, "1002")))
-    await until(lambda: requests.count(POST) == before + 1)
-    local.admin.disturb(local.admin.sessions_of(user["id"]), end)
-    await pressing
+    pressing = accounts.press_button(token, retry(first, "1002"))
+    await (await begin_and_end(pressing, end, local, user, requests))
     second = await listener.result(2)
 
     assert second.id != first.id
@@ -70,13 +78,9 @@ async def test_command_in_the_name_of_an_ended_session_is_posted_again(
 ) -> None:
     """What holds for a press holds for a command."""
     await create(accounts, token, channel, listener)
-    before = requests.count(POST)
-    hold_a_press(local)
 
-    running = asyncio.create_task(order(accounts, token, channel, "1002"))
-    await until(lambda: requests.count(POST) == before + 1)
-    local.admin.disturb(local.admin.sessions_of(user["id"]), InvalidSession(resumable=False))
-    await running
+    running = order(accounts, token, channel, "1002")
+    await (await begin_and_end(running, InvalidSession(resumable=False), local, user, requests))
 
     assert 1 == local.world.ledger.presses["1002"]
 
@@ -116,15 +120,13 @@ async def test_press_that_no_session_follows_for_is_given_up(
     accounts = make_accounts(session_wait=timedelta(seconds=1))
     first = await create(accounts, token, channel, listener)
     before = requests.count(POST)
-    hold_a_press(local)
     local.admin.arm(Fault(where="gateway", do=Refuse(seconds=30), times=None))
 
-    pressing = asyncio.create_task(accounts.press_button(token, retry(first, "1002")))
-    await until(lambda: requests.count(POST) == before + 1)
-    local.admin.disturb(local.admin.sessions_of(user["id"]), InvalidSession(resumable=False))
+    pressing = accounts.press_button(token, retry(first, "1002"))
+    begun = await begin_and_end(pressing, InvalidSession(resumable=False), local, user, requests)
 
     with pytest.raises(DiscordUnavailable) as caught:
-        await pressing
+        await begun
     assert not caught.value.may_have_happened
     assert requests.count(POST) == before + 1
     assert "1002" not in local.world.ledger.presses

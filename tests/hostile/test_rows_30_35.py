@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.acceptance.servers import PATIENCE, Local, Receiver, Relay, receiver, relay
+from tests.acceptance.servers import Local, Receiver, Relay, receiver, relay
 from tests.hostile.receivers import tried
 
 PRESSES = {"method": "POST", "route": "/interactions"}
@@ -40,15 +40,6 @@ def a_user(local: Local, name: str) -> tuple[str, tuple[str, str]]:
     return user["id"], (user["token"], user["dm_channels"]["Pika"])
 
 
-def configure(server: Relay, seat: tuple[str, str]) -> None:
-    token, channel = seat
-    answer = requests.post(
-        f"{server.url}/v1/pika/account/{channel}",
-        json={"discord": token, "channel": channel, "maxJobs": 10}, headers=server.headers, timeout=PATIENCE,
-    )  # fmt: skip
-    assert 204 == answer.status_code, answer.text
-
-
 def accepted(local: Local, channel: str) -> list[str]:
     """Return the nonces that Discord took in a channel, in order."""
     return [
@@ -62,7 +53,7 @@ def accepted(local: Local, channel: str) -> list[str]:
 def test_row_30_refused_token(server: Relay, local: Local, kind: str, status: int) -> None:
     """A job fails with what Discord said of its token; that token is not used again until a person has set it anew."""
     user_id, seat = a_user(local, f"row30-{kind}")
-    configure(server, seat)
+    server.configure(seat)
     server.created("before", *seat)
     fields = {"prompt": "a kite", "channel": seat[1]}
     with faulty(local, "rest", kind, {**PRESSES, "user_id": user_id}):
@@ -71,7 +62,7 @@ def test_row_30_refused_token(server: Relay, local: Local, kind: str, status: in
     asked = len(accepted(local, seat[1]))
     again = [server.post("create", fields) for _ in range(3)]
     parked = len(accepted(local, seat[1]))
-    configure(server, seat)
+    server.configure(seat)
     server.created("after", *seat)
 
     assert "failed" == job["status"]

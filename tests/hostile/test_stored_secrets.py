@@ -9,10 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import requests
 
 from pikarelay.store.root_key import KeySource, load_root_key
-from tests.acceptance.servers import BIN, PATIENCE, Local, Relay, relay
+from tests.acceptance.servers import BIN, PATIENCE, Local, relay
 
 DATABASE = "pikarelay.sqlite3"
 START_REFUSED_WITHIN = 2.0
@@ -22,18 +21,9 @@ START_REFUSED_WITHIN = 2.0
 def left(tmp_path: Path, local: Local) -> Path:
     """The data folder of a server that had an account, and was killed."""
     with relay(tmp_path, local) as server:
-        configure(server, local.new_user(f"left-{tmp_path.name}"))
+        server.configure(local.new_user(f"left-{tmp_path.name}"))
         os.kill(server.pid, signal.SIGKILL)
     return server.data_folder
-
-
-def configure(server: Relay, seat: tuple[str, str]) -> None:
-    token, channel = seat
-    answer = requests.post(
-        f"{server.url}/v1/pika/account/{channel}",
-        json={"discord": token, "channel": channel, "maxJobs": 10}, headers=server.headers, timeout=PATIENCE,
-    )  # fmt: skip
-    assert 204 == answer.status_code, answer.text
 
 
 def serve(folder: Path) -> tuple[subprocess.CompletedProcess[str], float]:
@@ -105,7 +95,7 @@ def test_row_37_secret(tmp_path: Path, local: Local) -> None:
     good, bad = local.new_user("good"), local.new_user("bad")
     with relay(tmp_path, local, discord_press_interval_seconds="0") as server:
         for seat in (good, bad):
-            configure(server, seat)
+            server.configure(seat)
         parent = server.created("a kite", *bad)
     with closing(sqlite3.connect(server.data_folder / DATABASE)) as raw, raw:
         for table in ("accounts", "jobs"):
@@ -123,7 +113,7 @@ def test_row_37_secret(tmp_path: Path, local: Local) -> None:
         kept = server.job(parent["jobid"])
         asked = [entry for entry in local.ledger()[ledger:] if bad[1] in str(entry)]
         fine = server.post("create", {"prompt": "a kite", "channel": good[1]})
-        configure(server, bad)
+        server.configure(bad)
         mended = server.post("create", {"prompt": "a kite", "channel": bad[1]})
         pressed_again = server.post("button", {"jobid": parent["jobid"], "button": "retry"})
 

@@ -26,6 +26,7 @@ from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.observe_message import SightingObserver
 from pikarelay.services.ports import CallbackOutcome, Delivery
+from pikarelay.services.press_floor import PressFloor
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.send_press import PressSender
 from pikarelay.services.submit_job import Submission
@@ -80,12 +81,33 @@ def _first_come() -> list[Break]:
 
 def _ghosts_forgotten() -> list[Break]:
     """What an ended job has left at Discord is not reckoned with."""
-    look = ChannelView.look
+    return [
+        (Deadlines, "is_ghost", lambda _self, _job, _now: False),
+        (Deadlines, "may_be_about", lambda _self, _ghost, _message_id: False),
+    ]
 
-    async def without(self: Any, *asked: Any) -> Any:
-        return msgspec.structs.replace(await look(self, *asked), ghosts=())
 
-    return [(ChannelView, "look", without)]
+def _ghosts_of_now() -> list[Break]:
+    """What a message can be about depends on when it is heard."""
+    look_for = ChannelView.look_for
+
+    async def look_now(self: Any, message: Any) -> Any:
+        known = await look_for(self, message)
+        now, allowed = self._clock.now(), self._deadlines._allowed
+        there = tuple(ghost for ghost in known.ghosts if now - ghost.press.sent < allowed(ghost))
+        return msgspec.structs.replace(known, ghosts=there)
+
+    return [(ChannelView, "look_for", look_now)]
+
+
+def _ids_unseen() -> list[Break]:
+    """What is old is told by a clock alone."""
+    return [(PressFloor, "see", lambda _self, _snowflake: None)]
+
+
+def _ghosts_not_looked_for() -> list[Break]:
+    """A ghost of which nothing was heard for long enough is not reckoned with, read or not."""
+    return [(turns, "_is_known_to_be_slow", lambda job, now, _reading: turns._is_slow(job, now))]
 
 
 def _commands_not_found() -> list[Break]:
@@ -134,7 +156,7 @@ def _alike_side_by_side() -> list[Break]:
 
 def _acknowledged_is_announced() -> list[Break]:
     """One that is only acknowledged holds up nobody."""
-    return [(turns, "_is_to_be_announced", lambda _job, _now: False)]
+    return [(turns, "_is_to_be_announced", lambda _job, _now, _reading: False)]
 
 
 def _given_up_in_line() -> list[Break]:
@@ -363,11 +385,45 @@ _ONE_PROMPT: dict[str, Any] = {
     "working": (3.0, 20.0),
 }
 _LOST = {"event_fates": ("lost",), "event_trouble": 0.4}
+#: Many cancelled jobs of a bot that quotes, and enough time for all of them.
+_GHOSTS: dict[str, Any] = {
+    **_ONE_PROMPT,
+    "manners": ("plain",),
+    "cancelling": 0.7,
+    "working": (25.0, 60.0),
+    "first_message": timedelta(seconds=20),
+    "whole_job": timedelta(seconds=240),
+}
 
 SABOTAGES: dict[str, Sabotage] = {
     "floors_ignored": Sabotage(_floors_ignored, "video"),
     "first_come": Sabotage(_first_come, "video"),
     "ghosts_forgotten": Sabotage(_ghosts_forgotten, "video"),
+    "ghosts_of_now": Sabotage(_ghosts_of_now, "video", {**_GHOSTS, "announcing": (4.0, 9.0)}),
+    "ghosts_not_looked_for": Sabotage(
+        _ghosts_not_looked_for,
+        "video",
+        {
+            **_GHOSTS,
+            "requests": 4,
+            "event_fates": ("lost_with_gap", "lost"),
+            "event_trouble": 0.6,
+            "read_trouble": 0.3,
+        },
+    ),
+    "ids_unseen": Sabotage(
+        _ids_unseen,
+        "message",
+        {
+            **_ONE_PROMPT,
+            "manners": ("plain",),
+            "event_fates": ("delayed",),
+            "event_trouble": 0.4,
+            "press_interval": timedelta(seconds=0.02),
+            "announcing": (0.1, 0.5),
+            "working": (0.3, 0.8),
+        },
+    ),
     "commands_not_found": Sabotage(_commands_not_found, "video"),
     "mentions_quoted": Sabotage(_mentions_quoted, "video", {"prompts": ("7", ""), "requests": 9}),
     "acknowledgements_ignored": Sabotage(

@@ -30,6 +30,7 @@ from pikarelay.services.keep_orphans import OrphanKeeper
 from pikarelay.services.observe_message import BotHabits, SightingObserver
 from pikarelay.services.ports import Identity
 from pikarelay.services.press_button import PressButton
+from pikarelay.services.press_floor import PressFloor
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.read_job import read_job
 from pikarelay.services.record_event import EventRecorder
@@ -130,17 +131,19 @@ class Server:
         self.board = board = Board()
         self.recorder = recorder = EventRecorder(store, board, clock, ids)
         deadlines = Deadlines(first_message=plan.first_message, whole_job=plan.whole_job)
-        view, habits = ChannelView(store, clock, deadlines), BotHabits()
-        self.observer = SightingObserver(store, view, recorder, OrphanKeeper(store, recorder), habits, clock)
+        view = ChannelView(store, clock, deadlines)
+        habits, floor = BotHabits(), PressFloor()
+        orphans = OrphanKeeper(store, recorder)
+        self.observer = SightingObserver(store, view, recorder, orphans, habits, floor, clock)
 
         async def on_sighting(identity: Identity, sighting: Sighting) -> None:
             await self.listener.on_sighting(identity, sighting)
 
         self.accounts = discord = make_accounts(clock, on_sighting)
         self.history = history = HistoryReader(store, discord, self.observer, clock)
-        self.listener = GatewayListener(store, discord, self.observer, history, clock)
-        sender = PressSender(store, discord, recorder, board, clock, uploads)
-        self.presser = Presser(store, view, sender, habits, board, clock)
+        self.listener = GatewayListener(store, discord, view, self.observer, history, clock)
+        sender = PressSender(store, discord, recorder, board, clock, uploads, floor)
+        self.presser = Presser(store, view, history, sender, habits, board, clock)
         submission = Submission(store, board, clock, self.presser, plan.answer_wait)
         self.answer_once = AnswerOnce(store, clock)
         self.press_button = PressButton(store, submission, clock, ids)
@@ -197,7 +200,7 @@ class Server:
             "requests under way": self.answer_once._under_way,
             "tries of callbacks": self.dispatcher._tries,
             "tasks of the listener": self.listener._tasks,
-            "readings remembered": self.history._read,
+            "readings remembered": self.history.readings,
             "jitter of channels": self.reconciler._jitter,
         }
         return [f"{name}: {its}" for name, its in kept.items() if its]

@@ -19,6 +19,7 @@ from pikarelay.services.keep_orphans import OrphanKeeper
 from pikarelay.services.observe_message import BotHabits, SightingObserver
 from pikarelay.services.ports import Identity
 from pikarelay.services.press_button import PressButton
+from pikarelay.services.press_floor import PressFloor
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.run_command import RunCommand
@@ -47,18 +48,21 @@ class FakeRelay:
         self.uploads = FakeUploads()
         self.board = Board()
         self.habits = BotHabits()
+        self.floor = PressFloor()
         self.recorder = EventRecorder(self.store, self.board, self.clock, self.ids)
         self.view = ChannelView(self.store, self.clock, DEADLINES)
         self.orphans = OrphanKeeper(self.store, self.recorder)
         self.observer = SightingObserver(
-            self.store, self.view, self.recorder, self.orphans, self.habits, self.clock
+            self.store, self.view, self.recorder, self.orphans, self.habits, self.floor, self.clock
         )
         self.history = HistoryReader(self.store, self.discord, self.observer, self.clock)
         self.expirer = JobExpirer(self.store, self.history, self.recorder, self.clock, DEADLINES)
         self.sender = PressSender(
-            self.store, self.discord, self.recorder, self.board, self.clock, self.uploads
+            self.store, self.discord, self.recorder, self.board, self.clock, self.uploads, self.floor
         )
-        self.presser = Presser(self.store, self.view, self.sender, self.habits, self.board, self.clock)
+        self.presser = Presser(
+            self.store, self.view, self.history, self.sender, self.habits, self.board, self.clock
+        )
         self.submission = Submission(self.store, self.board, self.clock, self.presser, ANSWER_WAIT)
         self.press_button = PressButton(self.store, self.submission, self.clock, self.ids)
         self.run_command = RunCommand(self.store, self.submission, self.clock, self.ids, lambda: 0.0)

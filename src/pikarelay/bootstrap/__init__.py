@@ -60,6 +60,7 @@ from pikarelay.services.manage_copies import CopyOffice
 from pikarelay.services.observe_message import BotHabits, SightingObserver
 from pikarelay.services.ports import AccountsWatcher, Identity, TargetGuard
 from pikarelay.services.press_button import PressButton
+from pikarelay.services.press_floor import PressFloor
 from pikarelay.services.prune_copies import CopyPruner
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.readiness import Readiness
@@ -149,12 +150,13 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         uploads = UploadFolder(settings.store.data_folder / "uploads", settings.store.uploads_quota)
         uploads.sweep()
         recorder = EventRecorder(store, board, clock, ids, files_at(settings))
-        habits = BotHabits()
+        habits, floor = BotHabits(), PressFloor()
         deadlines = Deadlines(
             first_message=settings.discord.first_message_within, whole_job=settings.discord.job_within
         )
         view = ChannelView(store, clock, deadlines)
-        observer = SightingObserver(store, view, recorder, OrphanKeeper(store, recorder), habits, clock)
+        orphans = OrphanKeeper(store, recorder)
+        observer = SightingObserver(store, view, recorder, orphans, habits, floor, clock)
 
         # Sightings come from sessions that the listener opens by way of the accounts, which hand them to the listener.
         async def on_sighting(identity: Identity, sighting: Sighting) -> None:
@@ -172,9 +174,9 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             session_wait=settings.discord.session_wait,
         )
         history = HistoryReader(store, discord, observer, clock)
-        listener = GatewayListener(store, discord, observer, history, clock)
-        sender = PressSender(store, discord, recorder, board, clock, uploads)
-        presser = Presser(store, view, sender, habits, board, clock)
+        listener = GatewayListener(store, discord, view, observer, history, clock)
+        sender = PressSender(store, discord, recorder, board, clock, uploads, floor)
+        presser = Presser(store, view, history, sender, habits, board, clock)
         submission = Submission(store, board, clock, presser, settings.discord.answer_wait)
         links = LinkRefresher(store, discord, clock)
         mirror = await stack.enter_async_context(open_mirror(settings.mirror))

@@ -14,8 +14,8 @@ Also then one waits until the bot has announced those that could be mistaken for
 than a reply to that announcement. A hidden acknowledgement ends the first rule's wait, and is none.
 
 What is left at Discord of a job that failed or was cancelled (a ghost) counts for the second rule like a running job, once the
-bot has said anything about it. A ghost of which nothing was heard holds up its likes for the twenty seconds in which
-that usually comes, if Discord is known to have taken its press; else nobody.
+bot has said anything about it. A ghost of which nothing was heard holds up its likes, if Discord is known to have taken its press,
+for the twenty seconds in which that usually comes, and until the channel's history has nothing of it either; else nobody.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +23,7 @@ from datetime import datetime, timedelta
 
 from pikarelay.jobs.correlation import normalise
 from pikarelay.jobs.job import Job, PressPhase
-
-#: After that long without a first message, the bot is slow rather than ambiguous, and the next press may go.
-UNBOUND_FOR_AT_MOST = timedelta(seconds=20)
+from pikarelay.jobs.reconciliation import SLOW, Reading
 
 
 def next_press(
@@ -35,17 +33,22 @@ def next_press(
     results_identify: Callable[[Job], bool],
     now: datetime,
     ghosts: Sequence[Job] = (),
+    reading: Reading | None = None,
 ) -> Job | None:
     """
     Return the press that may leave now; None when all have to wait.
 
     `waiting` are the channel's presses that have not been sent, in their order; `running` its unfinished jobs that have;
-    `ghosts` its ended ones of which the bot may still say something. `results_identify` tells of a waiting job whether its bot's results name their press.
+    `ghosts` its ended ones of which the bot may still say something. `results_identify` tells of a waiting job whether its bot's results name their press;
+    `reading`, when the channel's history was read.
     """
     if any(job.press.is_unbound and not _is_slow(job, now) for job in running):
         return None
-    ahead = [normalise(job.text) for job in (*running, *(g for g in ghosts if _is_in_the_way(g, now)))]
-    unannounced = [normalise(job.text) for job in (*running, *ghosts) if _is_to_be_announced(job, now)]
+    ahead = [normalise(job.text) for job in running]
+    ahead += [normalise(job.text) for job in ghosts if _is_in_the_way(job, now, reading)]
+    unannounced = [
+        normalise(job.text) for job in (*running, *ghosts) if _is_to_be_announced(job, now, reading)
+    ]
     for job in waiting:
         text = normalise(job.text)
         in_the_way = unannounced if results_identify(job) else ahead
@@ -59,23 +62,23 @@ def next_press(
 
 def look_again(running: Sequence[Job], now: datetime) -> timedelta | None:
     """Return after how long time alone may free the way: when the youngest unbound press turns slow."""
-    ends = [
-        job.press.sent + UNBOUND_FOR_AT_MOST for job in running if job.press.is_unbound and job.press.sent
-    ]
+    ends = [job.press.sent + SLOW for job in running if job.press.is_unbound and job.press.sent]
     waits = [end - now for end in ends if end > now]
     return max(waits, default=None)
 
 
-def _is_in_the_way(ghost: Job, now: datetime) -> bool:
+def _is_in_the_way(ghost: Job, now: datetime, reading: Reading | None) -> bool:
     """Whether the bot's next words may well be about this ghost."""
     phase = ghost.press.phase
-    return phase is PressPhase.BOUND or (phase is PressPhase.ACCEPTED and not _is_slow(ghost, now))
+    if phase is PressPhase.ACCEPTED:
+        return not _is_known_to_be_slow(ghost, now, reading)
+    return phase is PressPhase.BOUND
 
 
-def _is_to_be_announced(job: Job, now: datetime) -> bool:
+def _is_to_be_announced(job: Job, now: datetime, reading: Reading | None) -> bool:
     """Whether Discord took the press, and the bot's first visible message about it is still to be expected."""
     is_taken = job.press.phase in {PressPhase.ACCEPTED, PressPhase.BOUND}
-    return is_taken and job.message_id is None and not _is_slow(job, now)
+    return is_taken and job.message_id is None and not _is_known_to_be_slow(job, now, reading)
 
 
 def _are_alike(text: str, other: str) -> bool:
@@ -83,6 +86,11 @@ def _are_alike(text: str, other: str) -> bool:
     return text in other or other in text
 
 
+def _is_known_to_be_slow(job: Job, now: datetime, reading: Reading | None) -> bool:
+    """Whether the bot has not announced the job in time. Of a ghost that takes a look: it may not have been heard."""
+    return _is_slow(job, now) and (not job.is_final or (reading is not None and reading.covers(job, SLOW)))
+
+
 def _is_slow(job: Job, now: datetime) -> bool:
     sent = job.press.sent
-    return sent is not None and now - sent >= UNBOUND_FOR_AT_MOST
+    return sent is not None and now - sent >= SLOW

@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from pikarelay.jobs.correlation import Ambiguous, Link, Match, match, related_messages, suspects
+from pikarelay.jobs.correlation import Ambiguous, Link, Match, match, suspects
 from pikarelay.jobs.job import Job, PressPhase, Status
 from pikarelay.jobs.lifecycle import Accepted, Bound, Event, Failed, Settled
 from pikarelay.jobs.messages import (
@@ -32,6 +32,7 @@ from pikarelay.services.ports import (
     Sightings,
     Store,
 )
+from pikarelay.services.press_floor import PressFloor
 from pikarelay.services.record_event import EventRecorder
 
 _log = structlog.get_logger(__name__)
@@ -68,6 +69,7 @@ class SightingObserver:
         recorder: EventRecorder,
         orphans: OrphanKeeper,
         habits: BotHabits,
+        floor: PressFloor,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -75,6 +77,7 @@ class SightingObserver:
         self._recorder = recorder
         self._orphans = orphans
         self._habits = habits
+        self._floor = floor
         self._clock = clock
         #: Messages of one channel are looked at one after the other: what one says may decide what the next means. A lock
         #: lives as long as somebody holds it or waits for it.
@@ -90,6 +93,7 @@ class SightingObserver:
                 InteractionAccepted(nonce=nonce, interaction_id=interaction_id)
                 | InteractionAnswered(nonce=nonce, interaction_id=interaction_id)
             ):
+                self._floor.see(interaction_id)
                 accepted = Accepted(interaction_id=interaction_id)
                 await self._about(nonce, lambda job: _if_news(job, accepted))
             case InteractionFailed(nonce=nonce, reason=reason):
@@ -114,8 +118,9 @@ class SightingObserver:
 
     async def observe_message(self, identity: Identity, message: BotMessage) -> None:
         """Find the job that a created or edited message is about, and move it on."""
+        self._floor.see(message.id)
         async with self._channels.setdefault(message.channel_id, asyncio.Lock()):
-            known = await self._view.look(message.channel_id, related_messages(message))
+            known = await self._view.look_for(message)
             found = match(message, known.open_jobs, known.owners, identity.user_id, known.ghosts)
             if found is None:
                 found = _follow_up(message, known)

@@ -7,14 +7,15 @@ fewer ties hold in it; what it brings goes the same way as what the Gateway brin
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from types import MappingProxyType
 
+import msgspec
 import structlog
 
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.messages import BotMessage
+from pikarelay.jobs.reconciliation import Reading
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.observe_message import SightingObserver
 from pikarelay.services.ports import Clock, Discord, Identity, Store
@@ -35,18 +36,18 @@ class HistoryReader:
         self._discord = discord
         self._observer = observer
         self._clock = clock
-        self._read: dict[str, datetime] = {}
+        self._readings: dict[str, Reading] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     @property
-    def last_read(self) -> Mapping[str, datetime]:
+    def readings(self) -> Mapping[str, Reading]:
         """When each channel was last read, or was tried to be."""
-        return MappingProxyType(self._read)
+        return MappingProxyType(self._readings)
 
     def forget(self, channels: Iterable[str]) -> None:
         """Forget when these channels were read: nobody asks any more."""
         for channel in channels:
-            self._read.pop(channel, None)
+            self._readings.pop(channel, None)
 
     async def catch_up(self, jobs: Iterable[Job]) -> frozenset[str]:
         """
@@ -68,15 +69,29 @@ class HistoryReader:
 
     async def _catch_up_channel(self, channel: str, jobs: Sequence[Job]) -> bool:
         async with self._places:
-            self._read[channel] = self._clock.now()
-            messages = await self._messages(channel, jobs)
+            now, before = self._clock.now(), self._readings.get(channel)
+            failures = 0 if before is None else before.failures
+            # Noted before it ends, so that nobody begins another beside it.
+            self._readings[channel] = (
+                Reading(tried=now) if before is None else msgspec.structs.replace(before, tried=now)
+            )
+            floor = min((job.press.floor_id or "0" for job in jobs), key=int)
+            messages = await self._messages(channel, jobs, floor)
             if messages is None:
+                self._note(channel, failures=failures + 1)
                 return False
             # Since the oldest open press a busy channel has seen many others come and go. Looking at each of their messages
             # once more takes seconds, and a server that is killed again and again would never come to an end.
             closed = await self._store.closed_messages([message.id for message in messages])
             await self._observe(jobs, [message for message in messages if message.id not in closed])
+            # Only what was taken in was read.
+            self._note(channel, failures=0, read=now, floor_id=floor)
         return True
+
+    def _note(self, channel: str, **its: object) -> None:
+        # Forgotten meanwhile: then nobody asks.
+        if (reading := self._readings.get(channel)) is not None:
+            self._readings[channel] = msgspec.structs.replace(reading, **its)
 
     async def _observe(self, jobs: Sequence[Job], messages: Sequence[BotMessage]) -> None:
         users = sorted({job.press.user_id or "" for job in jobs})
@@ -84,8 +99,7 @@ class HistoryReader:
             for user_id in users:
                 await self._observer.observe_message(Identity(user_id=user_id), message)
 
-    async def _messages(self, channel: str, jobs: Sequence[Job]) -> tuple[BotMessage, ...] | None:
-        floor = min((job.press.floor_id or "0" for job in jobs), key=int)
+    async def _messages(self, channel: str, jobs: Sequence[Job], floor: str) -> tuple[BotMessage, ...] | None:
         for token in (await self._tokens(channel, jobs))[:_MOST_TOKENS]:
             try:
                 return await self._discord.read_history(token, channel, floor)

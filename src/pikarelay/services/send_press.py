@@ -13,7 +13,6 @@ from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused
 from pikarelay.jobs.commands import command_name, command_options
 from pikarelay.jobs.job import Button, Job, PressPhase, Upload, Verb
 from pikarelay.jobs.lifecycle import Accepted, Failed, Sent
-from pikarelay.jobs.snowflakes import first_of
 from pikarelay.services.board import Board
 from pikarelay.services.ports import (
     ButtonPress,
@@ -25,13 +24,11 @@ from pikarelay.services.ports import (
     Store,
     UploadReader,
 )
+from pikarelay.services.press_floor import PressFloor
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.tally import ACCEPTED, NOT_SENT, RATE_LIMITED, REFUSED, UNANSWERED, UNUSABLE
 
 _log = structlog.get_logger(__name__)
-
-#: Discord stamps ids with its own clock, which we only estimate.
-_CLOCK_DOUBT = timedelta(seconds=2)
 
 #: How long the traces of a press may take after Discord answered it with a 5xx.
 _TRACE_WAIT = timedelta(seconds=5)
@@ -55,6 +52,7 @@ class PressSender:
         board: Board,
         clock: Clock,
         uploads: UploadReader,
+        floor: PressFloor,
     ) -> None:
         self._store = store
         self._discord = discord
@@ -62,6 +60,7 @@ class PressSender:
         self._board = board
         self._clock = clock
         self._uploads = uploads
+        self._floor = floor
 
     async def send(self, job: Job) -> Job | None:
         """
@@ -161,9 +160,11 @@ class PressSender:
 
     async def _mark_sent(self, job: Job, identity: Identity, application_id: str, bot_id: str) -> bool:
         """Commit that the press leaves now. False when it has left before or the job has ended: nothing may leave."""
-        floor = first_of(self._discord.server_time() - _CLOCK_DOUBT)
         sent = Sent(
-            user_id=identity.user_id, floor_id=str(floor), application_id=application_id, bot_id=bot_id
+            user_id=identity.user_id,
+            floor_id=self._floor.at(self._discord.server_time()),
+            application_id=application_id,
+            bot_id=bot_id,
         )
 
         def leave(now: Job) -> Sent | None:

@@ -16,6 +16,7 @@ from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.messages import FeedInterrupted, Sighting
 from pikarelay.jobs.secret import Secret
+from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.observe_message import SightingObserver
 from pikarelay.services.ports import Clock, Discord, Identity, Store
 from pikarelay.services.read_history import HistoryReader
@@ -38,11 +39,13 @@ class GatewayListener:
         self,
         store: Store,
         discord: Discord,
+        view: ChannelView,
         observer: SightingObserver,
         history: HistoryReader,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._view = view
         self._discord = discord
         self._observer = observer
         self._history = history
@@ -125,8 +128,8 @@ class GatewayListener:
             await self._history.catch_up(left_open)
 
     async def _catch_up(self, identity: Identity) -> None:
-        unfinished = await self._store.unfinished()
-        await self._history.catch_up(job for job in unfinished if job.press.user_id == identity.user_id)
+        concerned = [*await self._store.unfinished(), *await self._view.ghosts()]
+        await self._history.catch_up(job for job in concerned if job.press.user_id == identity.user_id)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -18,6 +18,7 @@ from pikarelay.services.board import Board
 from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.observe_message import BotHabits
 from pikarelay.services.ports import Clock, Store
+from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.send_press import PressSender
 from pikarelay.workers.loop import wait
 
@@ -39,6 +40,7 @@ class Presser:
         self,
         store: Store,
         view: ChannelView,
+        history: HistoryReader,
         sender: PressSender,
         habits: BotHabits,
         board: Board,
@@ -46,6 +48,7 @@ class Presser:
     ) -> None:
         self._store = store
         self._view = view
+        self._history = history
         self._sender = sender
         self._habits = habits
         self._board = board
@@ -70,7 +73,9 @@ class Presser:
             return
         lane = self._lanes.get(job.channel)
         if lane is None:
-            lane = Lane(job.channel, self._view, self._sender, self._habits, self._board, self._clock)
+            lane = Lane(
+                job.channel, self._view, self._history, self._sender, self._habits, self._board, self._clock
+            )
             self._lanes[job.channel] = lane
             lane.start(on_end=lambda: self._lanes.pop(job.channel, None))
         lane.put(job)
@@ -83,6 +88,7 @@ class Lane:
         self,
         channel: str,
         view: ChannelView,
+        history: HistoryReader,
         sender: PressSender,
         habits: BotHabits,
         board: Board,
@@ -90,6 +96,7 @@ class Lane:
     ) -> None:
         self._channel = channel
         self._view = view
+        self._history = history
         self._sender = sender
         self._habits = habits
         self._board = board
@@ -152,6 +159,7 @@ class Lane:
                 results_identify=self._results_identify,
                 now=now,
                 ghosts=known.ghosts,
+                reading=self._history.readings.get(self._channel),
             )
             if job is not None:
                 await self._send(job)

@@ -42,7 +42,7 @@ class Reconciler:
         await self._clock.sleep(_EVERY)
         unfinished = await self._store.unfinished()
         looked_for = [*unfinished, *await self._view.ghosts()]
-        due = channels_due(looked_for, self._history.last_read, self._clock.now(), self._jitter)
+        due = channels_due(looked_for, self._history.readings, self._clock.now(), self._jitter)
         for channel, jobs in due.items():
             self._jitter[channel] = self._random()
             await self._history.catch_up(jobs)
@@ -50,7 +50,7 @@ class Reconciler:
 
     def _forget(self, busy: set[str]) -> None:
         """Keep nothing about channels without unfinished jobs."""
-        idle = (set(self._jitter) | set(self._history.last_read)) - busy
+        idle = (set(self._jitter) | set(self._history.readings)) - busy
         self._history.forget(idle)
         for channel in idle:
             self._jitter.pop(channel, None)

@@ -8,6 +8,9 @@ SEEDS = {
     "floors_ignored": 28,
     "first_come": 51,
     "ghosts_forgotten": 25,
+    "ghosts_of_now": 61,
+    "ghosts_not_looked_for": 44,
+    "ids_unseen": 207,
     "commands_not_found": 93,
     "mentions_quoted": 3,
     "acknowledgements_ignored": 79,
@@ -31,6 +34,10 @@ SEEDS = {
     "endings_overwritten": 16,
     "admissions_abandoned": 5,
 }
+#: Histories of a hundred thousand in which a job was once given another's message or video.
+MENDED = (
+    43_010_678, 43_011_491, 43_011_595, 43_017_582, 43_037_033, 43_054_246, 43_054_404, 43_062_642, 43_063_389,
+)  # fmt: skip
 #: So many histories from there on are tried: another order of events may need another seed.
 TRIED = 400
 
@@ -57,8 +64,9 @@ def test_broken_promise_is_noticed(name: str) -> None:
 
 
 def test_core_keeps_its_promises() -> None:
-    """A hundred histories with all kinds of trouble violate nothing."""
-    red = {seed: verdict.violations for seed in range(1, 101) if (verdict := history.run(seed)).violations}
+    """A hundred histories with all kinds of trouble, and those that were red once, violate nothing."""
+    seeds = (*range(1, 101), *MENDED)
+    red = {seed: verdict.violations for seed in seeds if (verdict := history.run(seed)).violations}
 
     assert {} == red
 

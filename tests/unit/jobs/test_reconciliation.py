@@ -1,12 +1,13 @@
 """When a channel is read although nothing says that anything was missed."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+import msgspec
 import pytest
 
-from pikarelay.jobs.job import Job, PressPhase
-from pikarelay.jobs.reconciliation import ROUTINE, SILENCE, SPACING, channels_due
-from tests.factories import CHANNEL, a_job, a_running_job
+from pikarelay.jobs.job import Job, PressPhase, Status
+from pikarelay.jobs.reconciliation import ROUTINE, SILENCE, SLOW, SPACING, Reading, channels_due
+from tests.factories import CHANNEL, a_job, a_running_job, snowflake
 from tests.fakes.clock import START
 
 TICK = timedelta(milliseconds=1)
@@ -15,8 +16,13 @@ SILENT = a_running_job("s")
 
 
 def due(job: Job, after: timedelta, last: timedelta | None = None, jitter: float | None = None) -> bool:
-    read: dict[str, datetime] = {} if last is None else {CHANNEL: START + last}
-    return bool(channels_due([job], read, START + after, {} if jitter is None else {CHANNEL: jitter}))
+    readings = {} if last is None else {CHANNEL: read(last)}
+    return bool(channels_due([job], readings, START + after, {} if jitter is None else {CHANNEL: jitter}))
+
+
+def read(after: timedelta) -> Reading:
+    """Return a reading at that time, from before the jobs' presses."""
+    return Reading(tried=START + after, read=START + after, floor_id=snowflake(timedelta(seconds=-2)))
 
 
 @pytest.mark.parametrize("phase", [PressPhase.SENT, PressPhase.ACCEPTED])
@@ -40,6 +46,34 @@ def test_spacing() -> None:
     assert [False, True] == [
         due(SILENT, SILENCE + SPACING - TICK - tick, last=SILENCE - TICK) for tick in (TICK, timedelta())
     ]
+
+
+def test_failed_reading_did_not_happen() -> None:
+    """A press is looked for until a reading comes about; the more have failed, the later the next."""
+    for failures, pause in ((1, 2 * SPACING), (2, 4 * SPACING), (9, 4 * SPACING)):
+        failed = {CHANNEL: Reading(tried=START + SILENCE, failures=failures)}
+        assert [False, True] == [
+            bool(channels_due([SILENT], failed, START + SILENCE + pause - tick, {}))
+            for tick in (TICK, timedelta())
+        ]
+
+
+def test_reading_that_did_not_reach_back() -> None:
+    """A reading of what came after another press is none of this one's."""
+    later = msgspec.structs.replace(read(SILENCE), floor_id=snowflake(timedelta(seconds=1)))
+
+    assert channels_due([SILENT], {CHANNEL: later}, START + SILENCE + SPACING, {})
+
+
+@pytest.mark.parametrize("phase", [PressPhase.SENT, PressPhase.ACCEPTED, PressPhase.BOUND])
+def test_unannounced_ghost(phase: PressPhase) -> None:
+    """A ghost that was not announced is looked for when an announcement would be there, though it was acknowledged."""
+    ghost = a_running_job(status=Status.CANCELLED, press=phase)
+
+    assert [False, True] == [due(ghost, SLOW - tick) for tick in (TICK, timedelta())]
+    assert due(ghost, SLOW + SPACING, last=SLOW - TICK)
+    assert not due(ghost, SLOW + SPACING, last=SLOW)
+    assert not due(msgspec.structs.replace(ghost, message_id="1"), SLOW)
 
 
 def test_one_reading_for_a_channel() -> None:

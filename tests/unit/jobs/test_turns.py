@@ -15,9 +15,10 @@ from pikarelay.jobs.job import Job, PressPhase, Status
 from pikarelay.jobs.lifecycle import Accepted, Bound, Cancelled, Sent, apply
 from pikarelay.jobs.messages import BotMessage, Kind
 from pikarelay.jobs.reading import event_of, late_event_of
+from pikarelay.jobs.reconciliation import SLOW, Reading
 from pikarelay.jobs.snowflakes import first_of
-from pikarelay.jobs.turns import UNBOUND_FOR_AT_MOST, look_again, next_press
-from tests.factories import VIDEO, a_job, a_message, a_press, a_running_job
+from pikarelay.jobs.turns import look_again, next_press
+from tests.factories import VIDEO, a_job, a_message, a_press, a_running_job, snowflake
 from tests.fakes.clock import START
 from tests.fakes.discord import APPLICATION, BOT, USER
 
@@ -41,9 +42,17 @@ def turn(
     identify: bool,
     now: datetime = SOON,
     ghosts: tuple[Job, ...] = (),
+    reading: Reading | None = None,
 ) -> str | None:
-    job = next_press(queue, running, results_identify=lambda _: identify, now=now, ghosts=ghosts)
+    job = next_press(
+        queue, running, results_identify=lambda _: identify, now=now, ghosts=ghosts, reading=reading
+    )
     return None if job is None else job.job_id
+
+
+def read(after: timedelta, floor: timedelta = timedelta(seconds=-2)) -> Reading:
+    """Return a reading so long after the press, of what followed on that floor."""
+    return Reading(tried=START + after, read=START + after, floor_id=snowflake(floor))
 
 
 def ghost(phase: PressPhase, prompt: str = "a red kite") -> Job:
@@ -69,7 +78,7 @@ def test_slow_bot_holds_nobody_up_for_ever() -> None:
     unbound = a_running_job("0", prompt="else")
 
     for short, expected in ((timedelta(milliseconds=1), None), (timedelta(), "1")):
-        now = START + UNBOUND_FOR_AT_MOST - short
+        now = START + SLOW - short
         assert expected == turn([waiting("1")], [unbound], identify=False, now=now)
 
 
@@ -87,8 +96,8 @@ def test_same_prompt_waits_for_the_announcement() -> None:
     for running, ghosts in (([acknowledged], ()), ([], (given_up,))):
         assert None is turn([waiting("1")], running, identify=True, ghosts=ghosts)
         assert turn([waiting("1"), waiting("2", "boat")], running, identify=True, ghosts=ghosts) == "2"
-        late = START + UNBOUND_FOR_AT_MOST
-        assert turn([waiting("1")], running, identify=True, ghosts=ghosts, now=late) == "1"
+        late, reading = START + SLOW, read(SLOW)
+        assert turn([waiting("1")], running, identify=True, ghosts=ghosts, now=late, reading=reading) == "1"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +106,7 @@ def test_same_prompt_waits_for_the_announcement() -> None:
         (PressPhase.BOUND, SOON, False),
         (PressPhase.BOUND, START + timedelta(minutes=20), False),
         (PressPhase.ACCEPTED, SOON, False),
-        (PressPhase.ACCEPTED, START + UNBOUND_FOR_AT_MOST, True),
+        (PressPhase.ACCEPTED, START + SLOW, True),
         (PressPhase.SENT, SOON, True),
     ],
 )
@@ -105,10 +114,37 @@ def test_ghost_of_the_same_prompt(phase: PressPhase, now: datetime, leaves: bool
     """What is left of a cancelled job holds up its likes until the bot is done with it, or seems not to know of it."""
     expected = "1" if leaves else None
 
-    assert expected == turn([waiting("1")], [], identify=False, now=now, ghosts=(ghost(phase),))
+    assert expected == turn(
+        [waiting("1")], [], identify=False, now=now, ghosts=(ghost(phase),), reading=read(SLOW)
+    )
     assert turn([waiting("1")], [], identify=False, now=now, ghosts=(ghost(phase, "else"),)) == "1"
     announced = msgspec.structs.replace(ghost(phase), message_id="1")
     assert turn([waiting("1")], [], identify=True, now=now, ghosts=(announced,)) == "1"
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        None,
+        Reading(tried=START + SLOW),
+        read(SLOW - timedelta(milliseconds=1)),
+        read(SLOW, floor=timedelta(seconds=-1)),
+    ],
+    ids=["none", "failed", "too early", "not far enough"],
+)
+@pytest.mark.parametrize("identify", [False, True])
+def test_unheard_ghost_is_looked_for_first(reading: Reading | None, identify: bool) -> None:
+    """A ghost of which nothing was heard in time holds up its likes until the history that would show it was read."""
+    found = turn(
+        [waiting("1"), waiting("2", "boat")],
+        [],
+        identify=identify,
+        now=START + 10 * SLOW,
+        ghosts=(ghost(PressPhase.ACCEPTED),),
+        reading=reading,
+    )
+
+    assert found == "2"
 
 
 def test_different_prompt_overtakes() -> None:

@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import PressPhase, Status
+from pikarelay.jobs.reconciliation import SPACING, Reading
 from pikarelay.jobs.secret import Secret
 from tests.factories import (
     CHANNEL,
@@ -17,6 +19,7 @@ from tests.factories import (
     an_account,
     snowflake,
 )
+from tests.fakes.clock import START
 from tests.fakes.relay import FakeRelay
 
 OTHER = "1180000000000000002"
@@ -89,6 +92,22 @@ async def test_unreadable_is_left_for_later(relay: FakeRelay, trouble: Exception
 
     assert {CHANNEL} == await relay.history.catch_up([relay.job()])
     assert Status.CREATED is relay.job().status
+
+
+async def test_what_was_read_is_known(relay: FakeRelay) -> None:
+    """A reading says from where on it brought everything; one that failed takes nothing back of the one before."""
+    job = relay.store.jobs["job-1"] = a_running_job()
+    await relay.history.catch_up([job])
+    first = Reading(tried=START, read=START, floor_id=job.press.floor_id)
+    assert {CHANNEL: first} == relay.history.readings
+    await relay.clock.advance(SPACING)
+    relay.discord.unreadable = DiscordRefused(403, "{}")
+    for _ in range(2):
+        await relay.history.catch_up([job])
+
+    assert {
+        CHANNEL: msgspec.structs.replace(first, tried=START + SPACING, failures=2)
+    } == relay.history.readings
 
 
 async def test_tokens_are_tried_in_turn(relay: FakeRelay) -> None:

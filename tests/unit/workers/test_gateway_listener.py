@@ -22,7 +22,9 @@ US = Identity(user_id=USER)
 
 @pytest.fixture
 async def listener(relay: FakeRelay) -> AsyncIterator[GatewayListener]:
-    listener = GatewayListener(relay.store, relay.discord, relay.observer, relay.history, relay.clock)
+    listener = GatewayListener(
+        relay.store, relay.discord, relay.view, relay.observer, relay.history, relay.clock
+    )
     yield listener
     await listener.stop()
 
@@ -85,6 +87,17 @@ async def test_gap_is_filled_from_the_history(relay: FakeRelay, listener: Gatewa
 
     assert Status.COMPLETED is relay.job().status
     assert [CHANNEL] == [channel for channel, _ in relay.discord.histories_read]
+
+
+async def test_gap_may_hide_a_ghost(relay: FakeRelay, listener: GatewayListener) -> None:
+    """After a gap, what was said of a cancelled job is found as well, beside a press that still waits."""
+    relay.store.jobs["g"] = a_running_job("g", status=Status.CANCELLED)
+    relay.store.jobs["job-1"] = a_job()
+    relay.discord.messages[a_message().id] = a_message()
+    await listener.on_sighting(US, FeedInterrupted())
+    await settle()
+
+    assert PressPhase.BOUND is relay.job("g").press.phase
 
 
 async def test_sighting_that_could_not_be_written(relay: FakeRelay, listener: GatewayListener) -> None:

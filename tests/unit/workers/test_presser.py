@@ -51,6 +51,18 @@ async def test_slow_bot(relay: FakeRelay) -> None:
     assert ["n-a", "n-b"] == relay.discord.nonces
 
 
+async def test_unheard_ghost_is_looked_for(relay: FakeRelay) -> None:
+    """What is left of a cancelled job, and not announced, holds up its likes until the channel's history was read."""
+    ghost = relay.store.jobs["g"] = a_running_job("g", prompt="prompt a", status=Status.CANCELLED)
+    put(relay, "a")
+    await relay.clock.advance(60 * SECOND)
+    assert [] == relay.discord.nonces
+    await relay.history.catch_up([ghost])
+    await relay.clock.advance(5 * SECOND)
+
+    assert ["n-a"] == relay.discord.nonces
+
+
 async def test_channels_do_not_wait_for_each_other(relay: FakeRelay) -> None:
     """Two channels press side by side."""
     put(relay, "a")
@@ -225,7 +237,9 @@ async def test_killed_between_commit_and_answer(relay: FakeRelay) -> None:
     await settle()
     relay.presser._lanes[CHANNEL]._task.cancel()  # type: ignore[union-attr] # the kill
     await settle()
-    heir = Presser(relay.store, relay.view, relay.sender, relay.habits, relay.board, relay.clock)
+    heir = Presser(
+        relay.store, relay.view, relay.history, relay.sender, relay.habits, relay.board, relay.clock
+    )
     await heir.start()
     await relay.clock.advance(30 * SECOND)
     await heir.stop()

@@ -59,8 +59,8 @@ async def test_nothing_is_kept_of_idle_channels(relay: FakeRelay) -> None:
     """A channel whose jobs have ended is forgotten."""
     relay.store.jobs["job-1"] = a_running_job()
     await relay.clock.advance(timedelta(seconds=20))
-    assert 1 == len(relay.history.last_read)
+    assert 1 == len(relay.history.readings)
     relay.store.jobs["job-1"] = a_running_job(status=Status.FAILED)
     await relay.clock.advance(timedelta(seconds=20))
 
-    assert {} == dict(relay.history.last_read)
+    assert {} == dict(relay.history.readings)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -125,17 +126,26 @@ class Zygote:
         environment: Mapping[str, str],
     ) -> Server:
         """Fork a server. `settings` are variables of `environment` without their prefix, in lower case."""
+        argv = ["serve", "--json", "--until-stdin-closes", *arguments]
+        return await self.run(
+            argv, log, plan, {**environment, **{f"PIKARELAY_{k.upper()}": v for k, v in settings.items()}}
+        )
+
+    async def run(
+        self,
+        argv: list[str],
+        log: Path,
+        plan: Mapping[str, Any],
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Server:
+        """Fork any command. What it prints goes nowhere, but for a server's line."""
         assert self._process.stdin is not None
         number = len(self._servers) + 1
         server = self._servers[number] = Server(log)
         order = {
             "id": number,
-            "argv": ["serve", "--json", "--until-stdin-closes", *arguments],
-            "env": {
-                **self._environment,
-                **environment,
-                **{f"PIKARELAY_{k.upper()}": v for k, v in settings.items()},
-            },
+            "argv": argv,
+            "env": {**self._environment, **environment},
             "log": str(log),
             "plan": dict(plan),
         }
@@ -150,7 +160,7 @@ class Zygote:
             server = self._servers[news["id"]]
             if "pid" in news:
                 server.pid.set_result(news["pid"])
-            elif "line" in news and not server.ready.done():
+            elif "line" in news and not server.ready.done() and news["line"].startswith("{"):
                 server.ready.set_result(json.loads(news["line"]))
             elif "ended" in news:
                 server.ended.set_result(news["ended"])

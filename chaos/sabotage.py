@@ -224,6 +224,29 @@ def _first_address_only() -> None:
     setattr(GuardedResolver, "resolve", careless)
 
 
+def _keys_never_learned() -> None:
+    """A server knows the data keys that it has found at its start, and no others."""
+    from pikarelay.store.vault import Vault
+
+    learn = Vault.learn
+
+    def once(self: Any, data_keys: Any) -> None:
+        if not self._ciphers:
+            learn(self, data_keys)
+
+    setattr(Vault, "learn", once)
+
+
+def _rotations_left_alone() -> None:
+    """A rotation that was begun and not finished is nobody's business."""
+    from pikarelay.services.rotate_keys import KeyRotation
+
+    async def nothing(self: Any) -> None:
+        await self._keys.learn()
+
+    setattr(KeyRotation, "catch_up", nothing)
+
+
 SABOTAGES: dict[str, Sabotage] = {
     "commit_without_sync": Sabotage(_commit_without_sync, "C3", 0.2, "is lost"),
     "callback_after_commit": Sabotage(_callback_after_commit, "C1", 1.0, "I2 "),
@@ -234,5 +257,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "no_fencing": Sabotage(_no_fencing, "C5", 1.0, "I4 "),
     "slot_freed_in_memory": Sabotage(_slot_freed_in_memory, "C2", 0.05, "acknowledged in a minute"),
     "breaker_drops": Sabotage(_breaker_drops, "C7", 0.1, "I2 "),
+    "keys_never_learned": Sabotage(_keys_never_learned, "C13", 0.3, "a request failed"),
+    "rotations_left_alone": Sabotage(_rotations_left_alone, "C13", 0.1, "not finished"),
     "first_address_only": Sabotage(_first_address_only, "C11", 0.1, "class mixed answers"),
 }

@@ -281,6 +281,7 @@ class TestWork:
             "accounts",
             "accounts_of_caller",
             "data_keys",
+            "lock_data_keys",
             "ping",
             "probe",
             "targets",

@@ -66,6 +66,7 @@ from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.readiness import Readiness
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.refresh_links import LinkRefresher
+from pikarelay.services.rotate_keys import KeyRotation
 from pikarelay.services.run_command import RunCommand
 from pikarelay.services.send_press import PressSender
 from pikarelay.services.submit_job import Submission
@@ -77,6 +78,7 @@ from pikarelay.workers.callback_dispatcher import CallbackDispatcher
 from pikarelay.workers.copier import Copier
 from pikarelay.workers.gateway_listener import GatewayListener
 from pikarelay.workers.health_keeper import HealthKeeper
+from pikarelay.workers.key_keeper import KeyKeeper
 from pikarelay.workers.lifeline import Lifeline
 from pikarelay.workers.presser import Presser
 from pikarelay.workers.pruner import Pruner
@@ -102,6 +104,7 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
     orphans: OrphanKeeper
     callbacks: CallbackOffice
     copies: CopyOffice
+    keys: KeyRotation
 
     @classmethod
     def of(
@@ -125,6 +128,7 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
             health=HealthOffice(store, clock),
             callbacks=CallbackOffice(store, guard, clock, ids, secrets.token_bytes, board.callback_due.set),
             copies=CopyOffice(store, clock, board.copy_due.set),
+            keys=KeyRotation(store.keys, clock),
         )
 
 
@@ -243,6 +247,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             outbox,
             Lifeline(JobExpirer(store, history, recorder, clock, deadlines), clock),
             Reconciler(store, view, history, clock, random.random),
+            KeyKeeper(offices.keys, clock),
             Pruner(
                 CleanUp(
                     store,

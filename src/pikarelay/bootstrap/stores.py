@@ -13,7 +13,14 @@ from pikarelay.settings import Settings, SettingsError
 from pikarelay.settings.values import DatabaseAddress, a_database
 from pikarelay.store.migrations import is_postgresql, migrate, schema_state, sqlite_path, sqlite_url
 from pikarelay.store.presence import announce
-from pikarelay.store.root_key import KeySource, load_root_key
+from pikarelay.store.root_key import (
+    KeySource,
+    KeyUnusable,
+    RootKey,
+    load_root_key,
+    make_key_file,
+    read_key_file,
+)
 from pikarelay.store.sql import SqlStore
 from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.sqlite_file import READ_WHOLE_BELOW, check_structure
@@ -95,6 +102,30 @@ def check_database(settings: Settings) -> None:
         check_structure(path)
     else:
         _log.info("store.not_read_whole", bytes=size, advice="pikarelay check reads all of it")
+
+
+def _key_in(file: Path) -> RootKey:
+    if not file.exists():
+        make_key_file(file)
+    return read_key_file(file)
+
+
+async def change_root_key(settings: Settings, file: Path, say: Callable[[str], None]) -> None:
+    """Hang the data keys on the root key in `file`, which is made when it is not there, telling what there is to do."""
+    async with open_store(settings) as store:
+        old = store.keys.root
+        new = _key_in(file)
+        if new.fingerprint == old.fingerprint:
+            raise KeyUnusable(f"The root key in {file} is the one in use; nothing to do.")
+        # Before it is done, so that whoever finds it done and nothing said knows the key by its name.
+        say(f"The new root key is in {file}, its fingerprint {new.fingerprint}.")
+        count = await store.keys.hang_on(new)
+    say(
+        f"{count} data {'key hangs' if count == 1 else 'keys hang'} on it from now on, and no more on that from {old.source}."
+    )
+    say(
+        f"Set store.root_key_file to {file}, start all servers again, and keep the old key as long as backups need it."
+    )
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ for _place, _help in {
     "upkeep:migrate": "Bring the database to the schema of this version.",
     "callers:token": "Issue, list and revoke API tokens.",
     "callers:caller": "Change a caller's defaults.",
+    "keys:key": "Look at the keys that seal stored secrets, and replace them.",
     "accounts:account": "Set up, list and remove Discord accounts.",
     "jobs:jobs": "Look at jobs.",
     "jobs:orphans": "Look at messages of the bot that were given to no caller, and give them away.",

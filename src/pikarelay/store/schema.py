@@ -342,4 +342,8 @@ data_keys = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     # Of the root key that sealed it: tells a person which key is wanted.
     sa.Column("root_fingerprint", sa.Text, nullable=False),
+    # NULL for the first one.
+    sa.Column("created", sa.BigInteger),
+    # When the last secret was sealed by it that an older key had sealed. NULL until then.
+    sa.Column("finished", sa.BigInteger),
 )

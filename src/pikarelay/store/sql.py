@@ -1,13 +1,12 @@
 """
 The `Store` port on any SQL engine: each method hands one transaction to a runner.
 
-A runner is the part that knows an engine. There is one per engine, and nothing else differs.
+What runs them is a `Runner`. There is one per engine, and nothing else differs.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import ParamSpec, Protocol, TypeVar
 
 from pikarelay.errors import OutcomeUnknown, Unavailable
 from pikarelay.jobs.breaker import Health
@@ -37,12 +36,10 @@ from pikarelay.services.ports import (
     Sightings,
 )
 from pikarelay.store import transactions
+from pikarelay.store.keys import SqlKeys
 from pikarelay.store.migrations import NEEDED
-from pikarelay.store.transactions import Transaction
+from pikarelay.store.runner import Runner
 from pikarelay.store.vault import Vault
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 #: Seconds between the looks for a job whose admission nobody confirmed.
 _LOOK_AFTER = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
@@ -51,33 +48,14 @@ _LOOK_AFTER = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
 PRUNED_AT_ONCE = 500
 
 
-class Runner(Protocol):
-    """
-    Runs transactions on one engine. Raises `Unavailable` when the engine cannot do its work now.
-
-    It is given what makes a transaction and its arguments, for it may have to begin one anew: nothing that a transaction
-    calls may have an effect of its own.
-    """
-
-    async def write(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it alone or as if alone, and return once it is on the disk."""
-        ...
-
-    async def read(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it on what is committed, each of its statements on what is committed by then."""
-        ...
-
-    async def snapshot(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, with all of its statements on one state."""
-        ...
-
-
 class SqlStore:
     """Everything that must outlive the process, in SQL."""
 
     def __init__(self, runner: Runner, vault: Vault) -> None:
         self._runner = runner
         self._vault = vault
+        #: What seals the secrets in it.
+        self.keys = SqlKeys(runner, vault)
 
     async def caller_by_token(self, digest: bytes) -> Caller | None:
         return await self._runner.read(transactions.callers.caller_by_token, digest)

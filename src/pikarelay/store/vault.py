@@ -15,6 +15,7 @@ database has been asked once more; see `pikarelay.store.transactions.vault.opene
 import os
 import secrets
 from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple, Self
 
 import structlog
@@ -33,7 +34,7 @@ _log = structlog.get_logger("pikarelay.store")
 
 
 class DataKeyDamaged(Exception):
-    """The data key that seals new secrets does not open, though the root key is the right one."""
+    """A data key that is needed does not open, though the root key is the right one."""
 
     def __init__(self, number: int) -> None:
         super().__init__(
@@ -56,6 +57,10 @@ class DataKey(NamedTuple):
     number: int
     sealed: bytes
     root_fingerprint: str
+    #: None for the first one.
+    created: datetime | None = None
+    #: When the last secret was sealed by it that an older key had sealed. None until then.
+    finished: datetime | None = None
 
 
 class Vault:
@@ -76,7 +81,7 @@ class Vault:
 
         Older ones may be left from a root key that was lost. What they sealed cannot be opened.
         """
-        keys = sorted(data_keys)
+        keys = sorted(data_keys, key=lambda key: key.number)
         newest = keys[-1]
         if newest.root_fingerprint != root.fingerprint:
             raise WrongKey(root.source, given=root.fingerprint, expected=newest.root_fingerprint)
@@ -93,18 +98,24 @@ class Vault:
 
     @property
     def root(self) -> RootKey:
+        """The root key that its data keys hang on."""
         return self._root
 
     def learn(self, data_keys: Iterable[DataKey]) -> None:
-        """Take in the data keys that are not known yet."""
-        keys = [key for key in data_keys if key.number not in self._ciphers]
-        strange = frozenset(key.number for key in keys if key.root_fingerprint != self._root.fingerprint)
+        """Take in the data keys that are not known yet. What is open stays open, whatever became of it in the database."""
+        found = list(data_keys)
+        strange = frozenset(key.number for key in found if key.root_fingerprint != self._root.fingerprint)
         if strange - self._strange:
-            _log.warning("keys.of_another_root_key", numbers=sorted(strange), source=self._root.source)
+            _log.warning(
+                "keys.of_another_root_key",
+                numbers=sorted(strange),
+                source=self._root.source,
+                advice="where it was replaced, start again with the new one",
+            )
         self._strange = strange
         opened = {}
-        for key in keys:
-            if key.number in strange:
+        for key in found:
+            if key.number in self._ciphers or key.number in strange:
                 continue
             try:
                 opened[key.number] = AESGCM(open_data_key(self._root, key))
@@ -167,14 +178,19 @@ def key_number(sealed: bytes) -> int:
     return int.from_bytes(sealed[1:_HEAD_BYTES], "big")
 
 
-def new_data_key(root: RootKey, number: int) -> DataKey:
+def new_data_key(root: RootKey, number: int, created: datetime | None = None) -> DataKey:
     """Make a fresh data key, sealed by the root key."""
-    return _data_key(root, number, secrets.token_bytes(KEY_BYTES))
+    sealed = _seal_data_key(root, number, secrets.token_bytes(KEY_BYTES))
+    return DataKey(number, sealed, root.fingerprint, created)
 
 
 def rewrapped(key: DataKey, old: RootKey, new: RootKey) -> DataKey:
-    """Return the data key sealed by another root key. Raises `InvalidTag` when the old one does not open it."""
-    return _data_key(new, key.number, open_data_key(old, key))
+    """Return the data key sealed by another root key. Raises `DataKeyDamaged` when the old one does not open it."""
+    try:
+        sealed = _seal_data_key(new, key.number, open_data_key(old, key))
+    except InvalidTag:
+        raise DataKeyDamaged(key.number) from None
+    return key._replace(sealed=sealed, root_fingerprint=new.fingerprint)
 
 
 def open_data_key(root: RootKey, key: DataKey) -> bytes:
@@ -182,9 +198,9 @@ def open_data_key(root: RootKey, key: DataKey) -> bytes:
     return _open(AESGCM(root.reveal()), key.sealed, _bound_to("data_keys", str(key.number), "sealed", _ROOT))
 
 
-def _data_key(root: RootKey, number: int, key: bytes) -> DataKey:
+def _seal_data_key(root: RootKey, number: int, key: bytes) -> bytes:
     bound = _bound_to("data_keys", str(number), "sealed", _ROOT)
-    return DataKey(number, _seal(AESGCM(root.reveal()), _ROOT, key, bound), root.fingerprint)
+    return _seal(AESGCM(root.reveal()), _ROOT, key, bound)
 
 
 def _bound_to(table: str, row: str, column: str, number: int) -> bytes:

@@ -39,6 +39,7 @@ from pikarelay.services.ports.jobs import (
     MessageTaken,
     Sightings,
 )
+from pikarelay.services.ports.keys import KeyFacts, KeyStore, Resealed
 from pikarelay.services.ports.mirror import (
     CopyFailed,
     CopyOutcome,
@@ -85,6 +86,8 @@ __all__ = [
     "Ids",
     "JobStore",
     "KeptSession",
+    "KeyFacts",
+    "KeyStore",
     "KeyTaken",
     "KeyedJob",
     "MessageTaken",
@@ -93,6 +96,7 @@ __all__ = [
     "Orphan",
     "OrphanReason",
     "OrphanStore",
+    "Resealed",
     "SessionStore",
     "Sessions",
     "Sightings",

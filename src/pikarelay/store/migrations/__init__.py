@@ -35,7 +35,7 @@ _CONNECT_SECONDS = 5.0
 _ALEMBIC = threading.Lock()
 
 #: The last of the scripts in `versions`.
-NEEDED = "0003"
+NEEDED = "0004"
 
 
 class SchemaState(NamedTuple):

@@ -32,12 +32,14 @@ from pikarelay.store.rows.jobs import JobDocument, job_from, job_params, key_par
 from pikarelay.store.rows.mirror import copy_from, new_copy_params, outcome_params
 from pikarelay.store.rows.orphans import orphan_from, orphan_params
 from pikarelay.store.rows.sessions import session_from, session_params
-from pikarelay.store.rows.vault import data_key_from, data_key_params
+from pikarelay.store.rows.vault import SEALED_COLUMNS, SealedColumn, data_key_from, data_key_params
 
 __all__ = [
+    "SEALED_COLUMNS",
     "JobDocument",
     "Params",
     "Row",
+    "SealedColumn",
     "account_from",
     "account_params",
     "api_token_from",

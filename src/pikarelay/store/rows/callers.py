@@ -59,13 +59,14 @@ def api_token_from(row: Row) -> ApiToken:
 # Accounts
 
 
-def _account_row(caller_id: str, channel: str) -> str:
+def account_place(caller_id: str, channel: str) -> str:
+    """Return what an account's secret is bound to."""
     # The length keeps `a` on `b/c` apart from `a/b` on `c`.
     return f"{len(caller_id)}/{caller_id}/{channel}"
 
 
 def account_params(account: Account, vault: Vault) -> Params:
-    row = _account_row(account.caller_id, account.channel)
+    row = account_place(account.caller_id, account.channel)
     return {
         "caller_id": account.caller_id,
         "channel": account.channel,
@@ -77,7 +78,7 @@ def account_params(account: Account, vault: Vault) -> Params:
 
 def account_from(row: Row, vault: Vault) -> Account:
     caller_id, channel, sealed, max_jobs, updated = row
-    place = _account_row(caller_id, channel)
+    place = account_place(caller_id, channel)
     return Account(
         caller_id=caller_id,
         channel=channel,

@@ -1,0 +1,30 @@
+"""What runs transactions: the one part of a store that knows an engine."""
+
+from collections.abc import Callable
+from typing import ParamSpec, Protocol, TypeVar
+
+from pikarelay.store.transactions import Transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """
+    Runs transactions on one engine. Raises `Unavailable` when the engine cannot do its work now.
+
+    It is given what makes a transaction and its arguments, for it may have to begin one anew: nothing that a transaction
+    calls may have an effect of its own.
+    """
+
+    async def write(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it alone or as if alone, and return once it is on the disk."""
+        ...
+
+    async def read(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it on what is committed, each of its statements on what is committed by then."""
+        ...
+
+    async def snapshot(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, with all of its statements on one state."""
+        ...

@@ -1,0 +1,155 @@
+"""kill -9 in the middle of a rotation of the data key, or of a migration."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+from alembic import command
+from alembic.config import Config
+from chaos import sealed
+
+from pikarelay.store.migrations import NEEDED, migrate, schema_state, sqlite_url
+from tests.acceptance.servers import PATIENCE, Local, Relay, relay
+
+SECRETS = 500
+ROOT = Path(__file__).parents[2]
+
+#: Forks a migration for each of its steps, and kills it there; prints how many there are.
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+import sqlalchemy as sa
+from pikarelay.store.migrations import migrate, sqlite_url
+
+source, folder = Path(sys.argv[1]), Path(sys.argv[2])
+at = count = 0
+
+def reach(*_):
+    global count
+    count += 1
+    if count == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sa.event.listen(sa.engine.Engine, "before_cursor_execute", reach)
+sa.event.listen(sa.engine.Engine, "commit", reach)
+while True:
+    at += 1
+    path = folder / f"{at}.sqlite3"
+    shutil.copyfile(source, path)
+    pid = os.fork()
+    if pid == 0:
+        migrate(sqlite_url(path))
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if os.waitstatus_to_exitcode(status) == 0:
+        break
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, status
+print(at - 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, local: Local) -> Iterator[Relay]:
+    """A server with many stored tokens."""
+    (folder / "data").mkdir(mode=0o700)
+    asyncio.run(sealed.fill(folder / "data", SECRETS))
+    with relay(folder, local) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("at", "count"), [("after COMMIT", 2), ("before UPDATE jobs", 250)])
+def test_row_39_rotation(server: Relay, folder: Path, at: str, count: int) -> None:
+    """A rotation that is killed leaves every secret readable, costs no request, and is finished by the server itself."""
+    order = {
+        "argv": ["key", "rotate", "--data-folder", str(server.data_folder)],
+        "plan": {"kill": {"points": str(folder / "points"), "at": [at, count]}},
+    }
+    killed = subprocess.Popen([sys.executable, "-m", "chaos.child", json.dumps(order)], cwd=ROOT)
+    answers = []
+    while killed.poll() is None:
+        answers.append(shown(server, len(answers) % SECRETS))
+    assert -signal.SIGKILL == killed.returncode
+
+    check(server)
+    deadline = time.monotonic() + PATIENCE
+    while not sealed.read(server.data_folder).is_done:
+        answers.append(shown(server, len(answers) % SECRETS))
+        assert time.monotonic() < deadline
+
+    check(server)
+    assert all(answers)
+
+
+def shown(server: Relay, number: int) -> bool:
+    """Ask for a job, and say whether its token could be read."""
+    secret = sealed.secret_of(number)
+    answer = requests.get(
+        f"{server.url}/v1/pika/jobs/?jobid={sealed.job_of(number)}", headers=server.headers, timeout=PATIENCE
+    )
+    return (200, f"{secret[:3]}…secured…{secret[-3:]}") == (answer.status_code, answer.json().get("discord"))
+
+
+def check(server: Relay) -> None:
+    reading = sealed.read(server.data_folder)
+    texts = [reading.texts["jobs", sealed.job_of(number)] for number in range(SECRETS)]
+
+    assert [] == reading.unreadable
+    assert [sealed.secret_of(number) for number in range(SECRETS)] == texts
+
+
+def test_row_39_migration(tmp_path: Path) -> None:
+    """A migration that is killed at any of its steps leaves the schema as it was or as it will be, and begins anew."""
+    source = tmp_path / "first.sqlite3"
+    config = Config()
+    config.set_main_option("script_location", "pikarelay.store:migrations")
+    config.set_main_option("path_separator", "os")
+    migrate(sqlite_url(source))
+    fresh = objects_of(source)
+    source.unlink()
+    _at_first_schema(source, config)
+
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(source), str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE,
+    )  # fmt: skip
+    steps = int(done.stdout)
+    found = set()
+    for path in (tmp_path / f"{number}.sqlite3" for number in range(1, steps + 1)):
+        found.add(schema_state(sqlite_url(path)).current)
+        migrate(sqlite_url(path))
+
+        assert fresh == objects_of(path)
+        with closing(sqlite3.connect(path)) as raw:
+            assert [("ok",)] == raw.execute("PRAGMA integrity_check").fetchall()
+            assert [("100",)] == raw.execute("SELECT channel FROM channels").fetchall()
+
+    assert steps > 5
+    assert found <= {"0001", NEEDED}
+
+
+def _at_first_schema(path: Path, config: Config) -> None:
+    """Make a database as the first version made it, with something in it."""
+    import sqlalchemy as sa
+
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    engine = sa.create_engine(sqlite_url(path))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(sa.text("INSERT INTO channels VALUES ('100')"))
+    engine.dispose()
+
+
+def objects_of(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as raw:
+        return {row[0] for row in raw.execute("SELECT name FROM sqlite_master")}

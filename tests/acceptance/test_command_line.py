@@ -220,3 +220,18 @@ def test_module() -> None:
     )  # fmt: skip
 
     assert "0.1.0" == done.stdout.strip()
+
+
+def test_collector_is_spared() -> None:
+    """Of what is there when the server begins, the garbage collector looks at next to nothing again."""
+    counting = (
+        "import gc; from pikarelay.cli.serve import spare_what_stays; before = len(gc.get_objects()); "
+        "spare_what_stays(); print(before, len(gc.get_objects()))"
+    )
+    done = subprocess.run(
+        [str(BIN / "python"), "-c", counting], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    before, left = map(int, done.stdout.split())
+
+    assert before > 10_000
+    assert left < before / 100

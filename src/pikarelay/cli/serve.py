@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -92,7 +93,19 @@ async def _serve(settings: Settings, *, as_json: bool, until_stdin_closes: bool)
             loop.add_signal_handler(number, _end, loop, server, number)
         if until_stdin_closes:
             _watch_stdin(loop, server.stop)
+        spare_what_stays()
         await server.run(lambda: _announce(server, settings, first_token, as_json=as_json))
+
+
+def spare_what_stays() -> None:
+    """
+    Let the garbage collector look at nothing that is there by now.
+
+    Modules, classes and services live as long as the process. To go through half a million of them, every minute under load,
+    would hold up everybody for a tenth of a second each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _end(loop: asyncio.AbstractEventLoop, server: Server, number: signal.Signals) -> None:

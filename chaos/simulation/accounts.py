@@ -148,7 +148,9 @@ class Accounts:
         account = self._account(token)
         if account.limited_until > self._loop.time():
             raise DiscordRateLimited("{}", 1.0, was_sent=False)
+        self._check_time(sent)
         await account.session.wait_live(self._plan.first_message)
+        self._check_time(sent)
         self._book.note("server", "presses {}", sent.nonce)
         self._book.moment("press leaves")
         await asyncio.sleep(self._chance.choice((0.0, 0.005)))
@@ -159,6 +161,10 @@ class Accounts:
             account.limited_until = self._loop.time() + (refusal.retry_after or 0.0)
         if refusal is not None:
             raise refusal
+
+    def _check_time(self, sent: ButtonPress | CommandRun) -> None:
+        if sent.leave_by is not None and self._clock.elapsed() > sent.leave_by:
+            raise DiscordUnavailable("The press was held up for too long", may_have_happened=False)
 
     async def _read(self, what: str) -> None:
         chance, plan = self._chance, self._plan

@@ -64,6 +64,9 @@ class SimulatedClock:
             self._last = milliseconds, START + timedelta(milliseconds=milliseconds)
         return self._last[1]
 
+    def elapsed(self) -> timedelta:
+        return timedelta(seconds=self._loop.time())
+
     async def sleep(self, delay: timedelta) -> None:
         await asyncio.sleep(delay.total_seconds())
 

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from pikarelay.jobs.snowflakes import LOW_BITS, first_of
 
+#: Linux stops its monotonic clock while the machine sleeps, and has this one beside it.
+_WAKE_AND_SLEEP = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_BITS = 48
 _RANDOM_BITS = 80
@@ -26,6 +29,9 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
+
+    def elapsed(self) -> timedelta:
+        return timedelta(microseconds=time.clock_gettime_ns(_WAKE_AND_SLEEP) // 1000)
 
     async def sleep(self, delay: timedelta) -> None:
         await asyncio.sleep(delay.total_seconds())

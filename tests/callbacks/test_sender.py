@@ -32,6 +32,9 @@ class StoppedClock:
     def now(self) -> datetime:
         return NOW
 
+    def elapsed(self) -> timedelta:
+        return timedelta()
+
     async def sleep(self, delay: timedelta) -> None:
         raise AssertionError("a sender never waits")
 

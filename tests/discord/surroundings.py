@@ -1,6 +1,7 @@
 """What the client is surrounded by in these tests: clocks, and somebody who listens to the feed."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -17,6 +18,9 @@ class WallClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def elapsed(self) -> timedelta:
+        return timedelta(seconds=time.monotonic())
+
     async def sleep(self, delay: timedelta) -> None:
         await asyncio.sleep(delay.total_seconds())
 
@@ -31,6 +35,9 @@ class JumpingClock:
 
     def now(self) -> datetime:
         return self.moment
+
+    def elapsed(self) -> timedelta:
+        return self.moment - datetime(2026, 8, 1, tzinfo=UTC)
 
     async def sleep(self, delay: timedelta) -> None:
         self.pauses.append(delay.total_seconds())

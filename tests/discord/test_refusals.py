@@ -29,6 +29,7 @@ from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused
 from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.messages import BotMessage, InteractionAccepted
 from pikarelay.jobs.secret import Secret, Unreadable
+from pikarelay.services.ports import CommandRun
 from tests.discord.pressing import create, order, retry
 from tests.discord.surroundings import Listener
 
@@ -100,6 +101,27 @@ async def test_a_token_that_cannot_be_read_is_not_asked_about(
     with pytest.raises(AccountUnusable):
         await accounts.press_button(lost, retry(parent, "1002"))
     await accounts.forget(lost)
+
+    assert asked == len(requests)
+
+
+async def test_a_press_that_comes_too_late_is_not_sent(
+    accounts: DiscordAccounts, token: Secret, parent: BotMessage, channel: str, requests: list[str]
+) -> None:
+    """A press that was held up, by a machine that slept for one, does not surprise anybody afterwards."""
+    command = await accounts.find_command(token, channel, "create")
+    assert command is not None
+    late = timedelta()
+    pressed = msgspec.structs.replace(retry(parent, "1002"), leave_by=late)
+    run = CommandRun(
+        nonce="1003", channel_id=channel, command=command, options={"prompt": "waves"}, leave_by=late
+    )
+    asked = len(requests)
+
+    for held_up in (accounts.press_button(token, pressed), accounts.run_command(token, run)):
+        with pytest.raises(DiscordUnavailable, match="held up") as caught:
+            await held_up
+        assert not caught.value.may_have_happened
 
     assert asked == len(requests)
 

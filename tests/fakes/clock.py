@@ -19,6 +19,9 @@ class FakeClock:
     def now(self) -> datetime:
         return self._now
 
+    def elapsed(self) -> timedelta:
+        return self._now - START
+
     async def sleep(self, delay: timedelta) -> None:
         woken = asyncio.get_running_loop().create_future()
         sleeper = (self._now + delay, woken)

@@ -16,6 +16,15 @@ def test_times_are_stored_as_they_are() -> None:
     assert timedelta() == now.utcoffset()
 
 
+def test_elapsed_time_is_no_clock() -> None:
+    """Elapsed time only grows."""
+    clock = SystemClock()
+    times = [clock.elapsed() for _ in range(1000)]
+
+    assert sorted(times) == times
+    assert times[0] > timedelta()
+
+
 def test_job_ids_sort_by_time_and_never_repeat() -> None:
     """A later millisecond's id is greater, and ids of one millisecond differ."""
     early, late = SystemIds(lambda: NOW), SystemIds(lambda: NOW + timedelta(milliseconds=1))

@@ -7,6 +7,7 @@ never sent by anybody again; whatever happens after, the stored nonce finds its 
 
 from datetime import timedelta
 
+import msgspec
 import structlog
 
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
@@ -29,6 +30,10 @@ from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.tally import ACCEPTED, NOT_SENT, RATE_LIMITED, REFUSED, UNANSWERED, UNUSABLE
 
 _log = structlog.get_logger(__name__)
+
+#: A press that is marked as sent leaves within moments. One that did not, because the process or its machine stood still, is one
+#: that nobody reckons with any more: its job may have ended meanwhile, and the next press may have had its turn.
+_LEAVE_WITHIN = timedelta(seconds=15)
 
 #: How long the traces of a press may take after Discord answered it with a 5xx.
 _TRACE_WAIT = timedelta(seconds=5)
@@ -94,6 +99,7 @@ class PressSender:
         bot_id = job.press.bot_id or press.application_id
         # The turn is taken first: what waits for the account's pace has not left, and can still be cancelled.
         async with self._discord.turn(job.discord_token):
+            press = msgspec.structs.replace(press, leave_by=self._clock.elapsed() + _LEAVE_WITHIN)
             if not await self._mark_sent(job, identity, press.application_id, bot_id):
                 return False
             try:
@@ -102,7 +108,8 @@ class PressSender:
                 if not refusal.is_stale:
                     raise
                 button = await self._read_button_again(job, refusal)
-                await self._discord.press_button(job.discord_token, _button_press(job, button))
+                again = msgspec.structs.replace(_button_press(job, button), leave_by=press.leave_by)
+                await self._discord.press_button(job.discord_token, again)
         return True
 
     async def _read_button_again(self, job: Job, refusal: DiscordRefused) -> Button:
@@ -127,6 +134,7 @@ class PressSender:
         # Made before the press is marked as sent: an upload that is missing must not leave a press nobody sent.
         run = self._command_run(job, command)
         async with self._discord.turn(job.discord_token):
+            run = msgspec.structs.replace(run, leave_by=self._clock.elapsed() + _LEAVE_WITHIN)
             if not await self._mark_sent(job, identity, command.application_id, command.bot_id):
                 return False
             try:
@@ -135,7 +143,8 @@ class PressSender:
                 if not refusal.is_stale:
                     raise
                 command = await self._find_command_again(job, refusal)
-                await self._discord.run_command(job.discord_token, self._command_run(job, command))
+                again = msgspec.structs.replace(self._command_run(job, command), leave_by=run.leave_by)
+                await self._discord.run_command(job.discord_token, again)
         return True
 
     async def _find_command(self, job: Job, *, fresh: bool = False) -> Command:

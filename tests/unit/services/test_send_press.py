@@ -60,6 +60,21 @@ async def test_application_stands_in_for_an_unknown_bot(relay: FakeRelay) -> Non
     assert (BOT, BOT) == (relay.discord.presses[0].application_id, relay.job().press.application_id)
 
 
+async def test_press_that_is_held_up(relay: FakeRelay) -> None:
+    """A press, and the second try of one, leave within fifteen seconds of being marked as sent, or never."""
+    relay.discord.answers.append(STALE)
+    relay.discord.messages[PARENT_MESSAGE] = a_message(id=PARENT_MESSAGE, buttons=(REMIX, MOVED))
+    await send(relay)
+    relay.discord.answers.append(DiscordUnavailable("It was held up", may_have_happened=False))
+    job = relay.store.jobs["job-2"] = a_job(**{**COMMAND, "job_id": "job-2"})
+    await relay.sender.send(job)
+
+    assert 3 * [relay.clock.elapsed() + timedelta(seconds=15)] == [
+        each.leave_by for each in relay.discord.interactions
+    ]
+    assert (Status.FAILED, PressPhase.REFUSED) == (relay.job("job-2").status, relay.job("job-2").press.phase)
+
+
 @pytest.mark.parametrize("phase", [PressPhase.SENT, PressPhase.ACCEPTED, PressPhase.BOUND])
 async def test_sent_press_is_never_sent_again(relay: FakeRelay, phase: PressPhase) -> None:
     """A press that may have left does not leave again."""

@@ -146,7 +146,7 @@ class DiscordAccount:
                 component_type=press.component_type,
             )
 
-        await self._interact(press.channel_id, body)
+        await self._interact(press.channel_id, body, press.leave_by)
 
     async def find_command(self, channel: str, name: str, *, fresh: bool) -> ListedCommand | None:
         self._rest.check()
@@ -159,6 +159,7 @@ class DiscordAccount:
         self._rest.check_interactions(run.channel_id)
         guild_id = await self._guild_of(run.channel_id)
         options = await self._upload(run)
+        leave_by = None if _has_files(run) else run.leave_by
 
         def body(session_id: str) -> bytes:
             return command_body(
@@ -171,7 +172,7 @@ class DiscordAccount:
             )
 
         try:
-            await self._interact(run.channel_id, body)
+            await self._interact(run.channel_id, body, leave_by)
         except UnfitOption as error:
             # What Discord would say to it, without asking.
             raise DiscordRefused(400, str(error)) from None
@@ -194,14 +195,16 @@ class DiscordAccount:
         log.warning("discord.history_truncated", account=self._token.masked, channel=channel)
         return tuple(found)
 
-    async def _interact(self, channel: str, body: Callable[[str], bytes]) -> None:
+    async def _interact(self, channel: str, body: Callable[[str], bytes], leave_by: timedelta | None) -> None:
         """
         POST one interaction in the name of the live session.
 
         Discord may have ended that session a moment ago, and refuses what comes in its name. Nothing was pressed then, so
         the interaction is posted once more, with the same nonce, in the name of the session that follows.
         """
+        self._check_time(leave_by)
         live = await self._live()
+        self._check_time(leave_by)
         try:
             await self._rest.interact(channel, body(live.session_id))
         except DiscordRefused as refused:
@@ -210,8 +213,13 @@ class DiscordAccount:
             successor = await self._successor(live)
             if successor is None:
                 raise
+            self._check_time(leave_by)
             log.warning("press.session_was_gone", account=self._token.masked)
             await self._rest.interact(channel, body(successor.session_id))
+
+    def _check_time(self, leave_by: timedelta | None) -> None:
+        if leave_by is not None and self._setup.clock.elapsed() > leave_by:
+            raise DiscordUnavailable("The press was held up for too long", may_have_happened=False)
 
     # Reads
 
@@ -310,6 +318,10 @@ class DiscordAccount:
         # With any other standing the session may stay: what runs already can still be followed.
         if standing is Standing.TOKEN_INVALID and self._closing is None:
             self._closing = asyncio.create_task(self.gateway.stop())
+
+
+def _has_files(run: CommandRun) -> bool:
+    return any(not isinstance(value, str) for value in run.options.values())
 
 
 def _listed(run: CommandRun) -> ListedCommand:

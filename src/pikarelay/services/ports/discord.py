@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -28,6 +28,8 @@ class ButtonPress(msgspec.Struct, frozen=True, kw_only=True):
     message_flags: int
     custom_id: str
     component_type: int = 2
+    #: After then, by `Clock.elapsed`, it does not leave any more: whoever waits for it has given up by then. None: whenever it can.
+    leave_by: timedelta | None = None
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,8 @@ class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
     channel_id: str
     command: Command
     options: Mapping[str, str | FileToUpload]
+    #: As of `ButtonPress`; files that are uploaded first take what time they take.
+    leave_by: timedelta | None = None
 
 
 class Discord(Protocol):

@@ -11,6 +11,10 @@ class Clock(Protocol):
         """Return the time in UTC, to the millisecond."""
         ...
 
+    def elapsed(self) -> timedelta:
+        """Return the time since some moment, a machine's sleep included. Setting the clock does not change it."""
+        ...
+
     async def sleep(self, delay: timedelta) -> None: ...
 
 

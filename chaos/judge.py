@@ -28,6 +28,8 @@ _RANK = {"started": 0, "progress": 1, **dict.fromkeys(TERMINAL, 2)}
 QUIET_WITHIN_SECONDS = 60.0
 #: A kill this soon after a delivery may have kept the server from noting it.
 _NOTING_SECONDS = 2.0
+#: A server that stood still for longer has given up a request that was on its way to Discord, as too long unanswered.
+_GIVEN_UP_SECONDS = 15.0
 #: How exactly the system knows when something arrived.
 _TICK_MS = 10
 _NS = 1_000_000_000
@@ -152,8 +154,7 @@ def callbacks_have_one_id(history: History) -> Iterator[Violation]:
 def deliveries_repeat_for_a_reason(history: History) -> Iterator[Violation]:
     """I4: a callback that was taken comes again only when a kill, a stop or a fault kept the server from knowing so."""
     interruptions = [(e["at"], _gone(e, history.killer)) for e in history.kills]
-    stops = (e for e in history.killer if e["event"] in {"stopped", "continued"})
-    interruptions += [(stop["at"], go["at"]) for stop, go in pairwise(stops) if stop["event"] == "stopped"]
+    interruptions += [(stop["at"], go["at"]) for stop, go in _stops(history.killer)]
     withheld = defaultdict(list)
     for entry in history.killer:
         if entry["event"] == "withheld":
@@ -185,6 +186,12 @@ def _gone(kill: Entry, killer: list[Entry]) -> int:
     return int(died) + _TICK_MS * 1_000_000
 
 
+def _stops(killer: list[Entry]) -> list[tuple[Entry, Entry]]:
+    """Return when the server was stopped, each with when it was continued."""
+    entries = (entry for entry in killer if entry["event"] in {"stopped", "continued"})
+    return [(stop, go) for stop, go in pairwise(entries) if stop["event"] == "stopped"]
+
+
 def presses_happen_once(history: History) -> Iterator[Violation]:
     """I5: one submit a request at most, one press a nonce, and a finished job has the video of its own press."""
     accepted = [entry for entry in history.upstream if entry["event"] == "interaction_accepted"]
@@ -212,10 +219,12 @@ def presses_happen_once(history: History) -> Iterator[Violation]:
 
 
 def unknown_outcomes_are_few(history: History) -> Iterator[Violation]:
-    """I5: a press is given up as unknown only where a kill or a fault hit it: one a channel and a kill at most."""
+    """I5: a press is given up as unknown only where a kill, a long stop or a fault hit it: one a channel for each at most."""
     unknown = [job for job in history.acknowledged if history.last_shown(job).get("error") == UNKNOWN]
     channels = len({entry["channel"] for entry in history.client if entry["event"] == "asked"})
-    excused = channels * len(history.kills) + sum(e.get("unknown", 0) for e in history.killer)
+    long_stops = sum(go["at"] - stop["at"] > _GIVEN_UP_SECONDS * _NS for stop, go in _stops(history.killer))
+    excused = channels * (len(history.kills) + long_stops)
+    excused += sum(entry.get("unknown", 0) for entry in history.killer)
     if len(unknown) > excused:
         yield Violation("I5", f"{len(unknown)} jobs", f"have an unknown outcome; {excused} were interrupted")
 

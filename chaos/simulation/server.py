@@ -161,7 +161,7 @@ class Server:
             self.listener,
             self.presser,
             self.dispatcher,
-            Lifeline(JobExpirer(store, history, recorder, clock, deadlines), clock),
+            Lifeline(JobExpirer(store, history, recorder, board, clock, deadlines), clock),
             self.reconciler,
         )
 

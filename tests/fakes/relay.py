@@ -56,7 +56,7 @@ class FakeRelay:
             self.store, self.view, self.recorder, self.orphans, self.habits, self.floor, self.clock
         )
         self.history = HistoryReader(self.store, self.discord, self.observer, self.clock)
-        self.expirer = JobExpirer(self.store, self.history, self.recorder, self.clock, DEADLINES)
+        self.expirer = JobExpirer(self.store, self.history, self.recorder, self.board, self.clock, DEADLINES)
         self.sender = PressSender(
             self.store, self.discord, self.recorder, self.board, self.clock, self.uploads, self.floor
         )

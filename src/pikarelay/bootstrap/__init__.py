@@ -245,7 +245,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             listener,
             presser,
             outbox,
-            Lifeline(JobExpirer(store, history, recorder, clock, deadlines), clock),
+            Lifeline(JobExpirer(store, history, recorder, board, clock, deadlines), clock),
             Reconciler(store, view, history, clock, random.random),
             KeyKeeper(offices.keys, clock),
             Pruner(

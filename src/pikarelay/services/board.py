@@ -73,6 +73,7 @@ class Board:
         self.tally = Tally()
         self._watches: dict[str, set[Watch]] = {}
         #: POSTs that can still be answered with a refusal.
+        self._being_sent: set[str] = set()
         self._refusable: dict[str, Watch] = {}
         self._channels: dict[str, Callable[[Job], None]] = {}
         #: POSTs whose answer has not left yet.
@@ -139,6 +140,19 @@ class Board:
                 yield watch
             finally:
                 del self._refusable[job.job_id]
+
+    @contextmanager
+    def sending(self, job_id: str) -> Iterator[None]:
+        """Inside the block, this process is about to send the job's press, or waits for what Discord says to it."""
+        self._being_sent.add(job_id)
+        try:
+            yield
+        finally:
+            self._being_sent.discard(job_id)
+
+    def is_being_sent(self, job_id: str) -> bool:
+        """Whether this process still has the job's press in its hands, and will say what came of it."""
+        return job_id in self._being_sent
 
     def claim_refusal(self, job_id: str) -> Watch | None:
         """Return the POST that will answer with a refusal; None when it has answered already, with the job."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.job import Job, PressPhase
 from pikarelay.jobs.lifecycle import Failed
+from pikarelay.services.board import Board
 from pikarelay.services.ports import Clock, Store
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.record_event import EventRecorder
@@ -24,12 +25,14 @@ class JobExpirer:
         store: Store,
         history: HistoryReader,
         recorder: EventRecorder,
+        board: Board,
         clock: Clock,
         deadlines: Deadlines,
     ) -> None:
         self._store = store
         self._history = history
         self._recorder = recorder
+        self._board = board
         self._clock = clock
         self._deadlines = deadlines
         #: Channels with overdue jobs that could not be read, and since when.
@@ -65,5 +68,8 @@ class JobExpirer:
         if job.is_final or not self._deadlines.is_overdue(job, self._clock.now()):
             return None
         if job.press.phase is PressPhase.SENT:
+            if self._board.is_being_sent(job.job_id):
+                # After a machine's sleep all time is up, and the sender is the one who knows whether anything left.
+                return None
             return Failed(error="Outcome of the press is unknown")
         return Failed(error="Pika did not answer in time")

@@ -73,6 +73,10 @@ class PressSender:
 
         Never raises for anything that Discord does.
         """
+        with self._board.sending(job.job_id):
+            return await self._send(job)
+
+    async def _send(self, job: Job) -> Job | None:
         tally = self._board.tally
         try:
             identity = await self._discord.identify(job.discord_token, job.channel)

@@ -44,6 +44,15 @@ async def test_deadlines(relay: FakeRelay, its: dict[str, Any], deadline: timede
     assert ["job-1"] == list(relay.store.callbacks)
 
 
+async def test_press_in_our_hands(relay: FakeRelay) -> None:
+    """While this process is at sending a press, it does not call the press's outcome unknown."""
+    relay.store.jobs["job-1"] = a_job(press=PressPhase.SENT)
+    with relay.board.sending("job-1"):
+        assert (Status.CREATED, None) == await expire_at(relay, 2 * DEADLINES.first_message)
+
+    assert (Status.FAILED, "Outcome of the press is unknown") == await expire_at(relay, timedelta())
+
+
 async def test_deadline_runs_from_the_press(relay: FakeRelay) -> None:
     """Time in which the press waited for its turn does not count against the bot."""
     created = relay.clock.now() - timedelta(minutes=20)

@@ -75,6 +75,20 @@ async def test_press_that_is_held_up(relay: FakeRelay) -> None:
     assert (Status.FAILED, PressPhase.REFUSED) == (relay.job("job-2").status, relay.job("job-2").press.phase)
 
 
+async def test_press_is_in_our_hands_until_it_is_answered(relay: FakeRelay) -> None:
+    """From the first look at the account until Discord's answer is written down, the press is this process's."""
+    held: list[bool] = []
+
+    async def look() -> None:
+        held.append(relay.board.is_being_sent("job-1"))
+
+    relay.discord.answers.append(look)
+    await send(relay)
+
+    assert [True] == held
+    assert not relay.board.is_being_sent("job-1")
+
+
 @pytest.mark.parametrize("phase", [PressPhase.SENT, PressPhase.ACCEPTED, PressPhase.BOUND])
 async def test_sent_press_is_never_sent_again(relay: FakeRelay, phase: PressPhase) -> None:
     """A press that may have left does not leave again."""

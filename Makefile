@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static unit bench bench-peers chaos-quick chaos chaos-sabotage judges system javascript lock sbom serve localdiscord lifecycle clean dev run
+.PHONY: help demo test check static unit bench bench-peers chaos-quick chaos chaos-sabotage chaos-cluster judges system javascript lock sbom serve localdiscord lifecycle clean dev run
 MAKEFLAGS += --no-print-directory
 
 # Each line below is one plain command, without shell syntax: make then runs it directly, and a signal that make
@@ -40,6 +40,9 @@ chaos: dev system ## the same in full: takes hours
 
 chaos-sabotage: dev system ## break promises on purpose, and see that the matrix notices each
 	@$(BIN)/python -m chaos sabotage $(ARGS)
+
+chaos-cluster: dev ## kill, stop and cut off nodes of a cluster on PostgreSQL for some minutes, and judge it from outside
+	@$(BIN)/python -m chaos.cluster $(ARGS)
 
 judges: dev ## make the environments of the third-party Discord libraries that judge localdiscord
 	@$(BIN)/python tools/judges.py

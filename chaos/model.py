@@ -34,6 +34,7 @@ from hypothesis.stateful import (
 from pikarelay.errors import ApiError, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import Caller, Job, Status
 from pikarelay.jobs.messages import BotMessage, Kind
+from pikarelay.jobs.ownership import EVERYTHING
 from pikarelay.jobs.requests import CommonFields
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.cancel_job import cancel_job
@@ -230,7 +231,7 @@ class Core(RuleBasedStateMachine):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.relay = self._wire()
-            await self.relay.presser.start()
+            await self.relay.presser.take_up(EVERYTHING)
             await settle()
 
         self.do(die())

@@ -98,11 +98,11 @@ def _no_recovery() -> None:
     from pikarelay.workers.gateway_listener import GatewayListener
     from pikarelay.workers.presser import Presser
 
-    async def idle(_self: Any) -> None:
+    async def idle(_self: Any, _names: Any) -> None:
         return None
 
-    setattr(GatewayListener, "start", idle)
-    setattr(Presser, "start", idle)
+    setattr(GatewayListener, "take_up", idle)
+    setattr(Presser, "take_up", idle)
 
 
 def _no_intent() -> None:
@@ -157,14 +157,14 @@ def _slot_freed_in_memory() -> None:
 
         return Path(sys.argv[sys.argv.index("--data-folder") + 1]) / "places.json"
 
-    async def counting(self: Any, caller_id: str, channels: Any, decide: Any, *rest: Any) -> Any:
+    async def counting(self: Any, caller_id: str, channels: Any, decide: Any, *rest: Any, **more: Any) -> Any:
         path = taken_file()
         taken = json.loads(path.read_text()) if path.exists() else {}
         held = {
             channel: tuple(job for job, its in taken.items() if its == channel and job not in freed)
             for channel in channels
         }
-        job = await admit(self, caller_id, channels, lambda _executing: decide(held), *rest)
+        job = await admit(self, caller_id, channels, lambda _executing: decide(held), *rest, **more)
         taken = json.loads(path.read_text()) if path.exists() else {}
         part = path.with_suffix(f".{next(count)}")
         part.write_text(json.dumps({**taken, job.job_id: job.channel}))

@@ -122,6 +122,10 @@ class PostgresServer:
         apart(_execute(self.url(), f"CREATE DATABASE {name}{template}"))
         return self.url(name)
 
+    def read(self, url: str, statement: str) -> list[tuple[Any, ...]]:
+        """Return what a database says. From a thread without a loop, or one with."""
+        return apart(_fetch(url, statement))
+
     @property
     def _identity(self) -> dict[str, Any]:
         if self._user is None:
@@ -167,6 +171,14 @@ async def _execute(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url, timeout=5)
     try:
         await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _fetch(url: str, statement: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
     finally:
         await connection.close()
 

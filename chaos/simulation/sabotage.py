@@ -196,10 +196,10 @@ async def _command_again(sender: Any, job: Any) -> Any:
 def _waiting_forgotten() -> list[Break]:
     """Presses that waited when a process ended are not taken up by the next."""
 
-    async def idle(_self: Any) -> None:
+    async def idle(_self: Any, _names: Any) -> None:
         return
 
-    return [(Presser, "start", idle)]
+    return [(Presser, "take_up", idle)]
 
 
 def _keys_ignored() -> list[Break]:
@@ -313,7 +313,7 @@ def _new_id_each_try() -> list[Break]:
                 return await sends.send(msgspec.structs.replace(callback, callback_id=its), secrets)  # type: ignore[no-any-return]
 
         other = CallbackDelivery(
-            self._store, Renaming(), self._board, self._clock, self._schedule, self._draw
+            self._store, Renaming(), self._answers, self._tally, self._clock, self._schedule, self._draw
         )
         await deliver(other, callback)
 

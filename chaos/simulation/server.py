@@ -21,6 +21,7 @@ from pikarelay.jobs.messages import Sighting
 from pikarelay.jobs.requests import ButtonRequest, CommandRequest, RequestKey
 from pikarelay.jobs.snowflakes import first_of
 from pikarelay.services.answer_once import AnswerOnce
+from pikarelay.services.answers import LocalAnswers
 from pikarelay.services.board import Board
 from pikarelay.services.cancel_job import cancel_job
 from pikarelay.services.channel_view import ChannelView
@@ -43,6 +44,7 @@ from pikarelay.workers.lifeline import Lifeline
 from pikarelay.workers.presser import Presser
 from pikarelay.workers.reconciler import Reconciler
 from pikarelay.workers.session_keeper import SessionKeeper
+from pikarelay.workers.sole_keeper import SoleKeeper
 from tests.fakes.clock import START
 from tests.fakes.uploads import FakeUploads
 
@@ -145,21 +147,24 @@ class Server:
         self.accounts = discord = make_accounts(clock, on_sighting)
         self.history = history = HistoryReader(store, discord, self.observer, clock)
         self.listener = GatewayListener(store, discord, view, self.observer, history, clock)
-        sender = PressSender(store, discord, recorder, board, clock, uploads, floor)
+        answers = LocalAnswers(store, board, clock)
+        sender = PressSender(store, discord, recorder, board, answers, clock, uploads, floor)
         self.presser = Presser(store, view, history, sender, habits, board, clock)
-        submission = Submission(store, board, clock, self.presser, plan.answer_wait)
+        submission = Submission(store, answers, self.presser, plan.answer_wait)
         self.answer_once = AnswerOnce(store, clock)
         self.press_button = PressButton(store, submission, clock, ids)
         self.run_command = RunCommand(store, submission, clock, ids, chance.random)
         sends = Sender(receivers, self._book, self._loop)
-        delivery = CallbackDelivery(store, sends, board, clock, plan.schedule, chance.random)
+        delivery = CallbackDelivery(store, sends, answers, board.tally, clock, plan.schedule, chance.random)
         self.dispatcher = CallbackDispatcher(store, delivery, board, clock)
         self.reconciler = Reconciler(store, view, history, clock, chance.random)
+        sessions = (SessionKeeper(store, discord, clock),) if plan.keeps_sessions else ()
         self._workers: tuple[_Worker, ...] = (
-            *((SessionKeeper(store, discord, clock),) if plan.keeps_sessions else ()),
+            *sessions,
             discord,
             self.listener,
             self.presser,
+            SoleKeeper((*sessions, self.listener, self.presser)),
             self.dispatcher,
             Lifeline(JobExpirer(store, history, recorder, board, clock, deadlines), clock),
             self.reconciler,

@@ -1,7 +1,7 @@
 """The store in memory, as slow as a real one, with every commit written into the world's book."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 
@@ -36,9 +36,11 @@ class BookedStore(FakeStore):
         channels: Sequence[str],
         decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
         key: RequestKey | None = None,
+        *,
+        answer_until: datetime | None = None,
     ) -> Job:
         await self._wait()
-        job = await super().admit(caller_id, channels, decide, key)
+        job = await super().admit(caller_id, channels, decide, key, answer_until=answer_until)
         running = [j for j in self._unfinished() if (j.caller_id, j.channel) == (caller_id, job.channel)]
         self._book.admitted(job, len(running))
         await self._wait()
@@ -66,9 +68,11 @@ class BookedStore(FakeStore):
         self._book.note("store", "keeps {} as an orphan of {}", orphan.message.id, orphan.candidates)
         await self._wait()
 
-    async def keep_sessions(self, sessions: Mapping[bytes, KeptSession]) -> None:
+    async def keep_sessions(
+        self, sessions: Mapping[bytes, KeptSession], forgotten: Collection[bytes] = ()
+    ) -> None:
         await self._wait()
-        await super().keep_sessions(sessions)
+        await super().keep_sessions(sessions, forgotten)
         await self._wait()
 
     async def claim_callbacks(

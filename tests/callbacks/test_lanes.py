@@ -14,6 +14,7 @@ from pikarelay.callbacks.sender import HttpCallbackSender
 from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.outbound import open_callback_session
+from pikarelay.services.answers import LocalAnswers
 from pikarelay.services.board import Board
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.record_event import EventRecorder
@@ -69,7 +70,13 @@ async def test_a_hundred_dead_targets(tmp_path: Path, open_receiver: Any) -> Non
             await recorder.record(job.job_id, Cancelled())
 
         delivery = CallbackDelivery(
-            store, HttpCallbackSender(session, clock), board, clock, SCHEDULE, random.random
+            store,
+            HttpCallbackSender(session, clock),
+            LocalAnswers(store, board, clock),
+            board.tally,
+            clock,
+            SCHEDULE,
+            random.random,
         )
         dispatcher = CallbackDispatcher(store, delivery, board, clock)
         await dispatcher.start()

@@ -62,6 +62,8 @@ class FakeDiscord:
         #: Tokens whose accounts were to be used again, and those whose sessions were closed.
         self.released: list[str] = []
         self.forgotten: list[str] = []
+        #: Tokens whose sessions were left to others.
+        self.left: list[str] = []
 
     @property
     def presses(self) -> list[ButtonPress]:
@@ -131,6 +133,14 @@ class FakeDiscord:
 
     def release(self, token: Secret) -> None:
         self.released.append(token.reveal())
+
+    def tokens(self) -> frozenset[Secret]:
+        gone = {*self.left, *self.forgotten}
+        return frozenset(Secret(token) for token, _ in self.listening if token not in gone)
+
+    async def leave(self, token: Secret) -> None:
+        await asyncio.sleep(0)
+        self.left.append(token.reveal())
 
     async def forget(self, token: Secret) -> None:
         await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.job import Job, Verb
 from pikarelay.jobs.messages import BotMessage, InteractionAccepted, Sighting
 from pikarelay.jobs.requests import ButtonRequest, CommandRequest, CommonFields
+from pikarelay.services.answers import LocalAnswers
 from pikarelay.services.board import Board
 from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.expire_jobs import JobExpirer
@@ -47,6 +48,7 @@ class FakeRelay:
         self.ids = FakeIds()
         self.uploads = FakeUploads()
         self.board = Board()
+        self.answers = LocalAnswers(self.store, self.board, self.clock)
         self.habits = BotHabits()
         self.floor = PressFloor()
         self.recorder = EventRecorder(self.store, self.board, self.clock, self.ids)
@@ -58,12 +60,19 @@ class FakeRelay:
         self.history = HistoryReader(self.store, self.discord, self.observer, self.clock)
         self.expirer = JobExpirer(self.store, self.history, self.recorder, self.board, self.clock, DEADLINES)
         self.sender = PressSender(
-            self.store, self.discord, self.recorder, self.board, self.clock, self.uploads, self.floor
+            self.store,
+            self.discord,
+            self.recorder,
+            self.board,
+            self.answers,
+            self.clock,
+            self.uploads,
+            self.floor,
         )
         self.presser = Presser(
             self.store, self.view, self.history, self.sender, self.habits, self.board, self.clock
         )
-        self.submission = Submission(self.store, self.board, self.clock, self.presser, ANSWER_WAIT)
+        self.submission = Submission(self.store, self.answers, self.presser, ANSWER_WAIT)
         self.press_button = PressButton(self.store, self.submission, self.clock, self.ids)
         self.run_command = RunCommand(self.store, self.submission, self.clock, self.ids, lambda: 0.0)
         self.store.jobs["parent"] = a_parent()

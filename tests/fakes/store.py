@@ -29,6 +29,7 @@ from pikarelay.jobs.job import Account, Caller, Job, PressPhase, Status
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
     KEY_LIFETIME,
+    Announcement,
     ApiToken,
     Callback,
     CallbackDraft,
@@ -38,11 +39,15 @@ from pikarelay.services.ports import (
     Condition,
     DecideOutcome,
     Figures,
+    Giving,
+    Hear,
     KeptSession,
     KeyedJob,
     KeyTaken,
     MessageTaken,
+    News,
     Orphan,
+    Refusal,
     Sightings,
 )
 from pikarelay.store.rules import DISABLED, AlreadyThere, callback_state, check_identity, target_due
@@ -58,6 +63,14 @@ class KeptCallback(msgspec.Struct, kw_only=True):
     state: CallbackState = CallbackState.WAITING
     error: str | None = None
     log: dict[int, CallbackAttempt] = {}
+
+
+class OwedAnswer(msgspec.Struct, kw_only=True):
+    """An answer that a POST owes, as it stands."""
+
+    until: datetime
+    state: str = "open"
+    refusal: Refusal | None = None
 
 
 class FakeStore(FakeCopies):
@@ -86,6 +99,11 @@ class FakeStore(FakeCopies):
         self.kept_targets: dict[str, Target] = {}
         self.secrets: list[CallbackSecret] = []
         self.condition = Condition(has_schema=True, has_key=True)
+        #: By job.
+        self.owed: dict[str, OwedAnswer] = {}
+        self.hearers: list[Hear] = []
+        #: Everything that was told, in order.
+        self.told: list[Announcement] = []
 
     async def caller_by_token(self, digest: bytes) -> Caller | None:
         await asyncio.sleep(0)
@@ -130,6 +148,7 @@ class FakeStore(FakeCopies):
     async def put_account(self, account: Account) -> None:
         await asyncio.sleep(0)
         self.kept_accounts[account.caller_id, account.channel] = account
+        self.tell(News.ACCOUNTS, channel=account.channel)
 
     async def account(self, caller_id: str, channel: str) -> Account | None:
         await asyncio.sleep(0)
@@ -142,6 +161,7 @@ class FakeStore(FakeCopies):
 
     async def delete_account(self, caller_id: str, channel: str) -> bool:
         await asyncio.sleep(0)
+        self.tell(News.ACCOUNTS, channel=channel)
         return self.kept_accounts.pop((caller_id, channel), None) is not None
 
     async def job(self, job_id: str) -> Job | None:
@@ -158,6 +178,8 @@ class FakeStore(FakeCopies):
         channels: Sequence[str],
         decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
         key: RequestKey | None = None,
+        *,
+        answer_until: datetime | None = None,
     ) -> Job:
         await asyncio.sleep(0)
         executing = [job for job in self._unfinished() if job.caller_id == caller_id]
@@ -171,6 +193,9 @@ class FakeStore(FakeCopies):
         _add(self.jobs, admitted.job_id, admitted)
         if key is not None:
             self.keys[caller_id, key.text] = (admitted.job_id, key.digest, admitted.created)
+        if answer_until is not None:
+            self.owed[admitted.job_id] = OwedAnswer(until=answer_until)
+        self.tell(News.ADMITTED, admitted.job_id, admitted.channel)
         return admitted
 
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
@@ -194,10 +219,16 @@ class FakeStore(FakeCopies):
         if decided.orphan is not None:
             self.kept_orphans.setdefault(decided.orphan.message.id, decided.orphan)
         (self.withdrawn if before.is_withdrawn else self.jobs)[job_id] = decided.job
+        if decided.job.status is not before.status:
+            news = News.ENDED if decided.job.is_final else News.CHANGED
+            self.tell(news, job_id, decided.job.channel)
         return decided.job
 
     async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
         await asyncio.sleep(0)
+        self._withdraw(job_id, was_sent=was_sent)
+
+    def _withdraw(self, job_id: str, *, was_sent: bool) -> None:
         job = self.jobs.get(job_id)
         if job is None or job.status is not Status.CREATED:
             return
@@ -205,6 +236,65 @@ class FakeStore(FakeCopies):
             self._forget(job_id)
         if was_sent and job.press.phase is PressPhase.SENT:
             self.withdrawn[job_id] = msgspec.structs.replace(job, status=Status.FAILED, is_withdrawn=True)
+
+    async def claim_refusal(self, job_id: str, now: datetime) -> bool:
+        await asyncio.sleep(0)
+        owed = self.owed.get(job_id)
+        if owed is None or owed.state != "open" or owed.until <= now:
+            return False
+        owed.state = "refusing"
+        return True
+
+    async def spare(self, job_id: str) -> None:
+        await asyncio.sleep(0)
+        owed = self.owed.get(job_id)
+        if owed is not None and owed.state == "refusing":
+            owed.state = "open"
+            self.tell(News.CHANGED, job_id)
+
+    async def refuse(self, job_id: str, refusal: Refusal, *, was_sent: bool) -> Job | None:
+        await asyncio.sleep(0)
+        self._withdraw(job_id, was_sent=was_sent)
+        kept, owed = self.jobs.get(job_id), self.owed.get(job_id)
+        if owed is not None:
+            owed.state, owed.refusal = ("refused", refusal) if kept is None else ("open", None)
+        self.tell(News.CHANGED, job_id)
+        return kept
+
+    async def refusal(self, job_id: str) -> Refusal | None:
+        await asyncio.sleep(0)
+        owed = self.owed.get(job_id)
+        return None if owed is None else owed.refusal
+
+    async def give_answer(self, job_id: str, now: datetime) -> Giving | Refusal:
+        await asyncio.sleep(0)
+        owed = self.owed.get(job_id)
+        if owed is None:
+            return Giving.MAY
+        if owed.refusal is not None:
+            return owed.refusal
+        if owed.state == "refusing" and owed.until > now:
+            return Giving.MUST_WAIT
+        owed.state = "given"
+        return Giving.MAY
+
+    async def close_answer(self, job_id: str) -> None:
+        await asyncio.sleep(0)
+        self.owed.pop(job_id, None)
+
+    async def owed_until(self, job_id: str) -> datetime | None:
+        await asyncio.sleep(0)
+        owed = self.owed.get(job_id)
+        return None if owed is None else owed.until
+
+    def subscribe(self, hear: Hear) -> None:
+        self.hearers.append(hear)
+
+    def tell(self, news: News, job_id: str = "", channel: str = "") -> None:
+        announcement = Announcement(news=news, job_id=job_id, channel=channel)
+        self.told.append(announcement)
+        for hear in self.hearers:
+            hear(announcement)
 
     async def sightings(
         self, channel: str, message_ids: Sequence[str], *, ghosts_since: datetime | None = None
@@ -250,9 +340,11 @@ class FakeStore(FakeCopies):
         wanted = (o for o in self.kept_orphans.values() if channel in {None, o.message.channel_id})
         return tuple(sorted(wanted, key=lambda o: (o.seen, o.message.id)))
 
-    async def keep_sessions(self, sessions: Mapping[bytes, KeptSession]) -> None:
+    async def keep_sessions(
+        self, sessions: Mapping[bytes, KeptSession], forgotten: Collection[bytes] = ()
+    ) -> None:
         await asyncio.sleep(0)
-        self.sessions = dict(sessions)
+        self.sessions = {d: s for d, s in self.sessions.items() if d not in forgotten} | dict(sessions)
 
     async def kept_sessions(self) -> dict[bytes, KeptSession]:
         await asyncio.sleep(0)
@@ -387,6 +479,7 @@ class FakeStore(FakeCopies):
         if target not in self.kept_targets:
             return False
         self._put_health(self.kept_targets[target], health)
+        self.tell(News.CALLBACKS)
         return True
 
     async def rotate_callback_secret(self, secret: CallbackSecret, old_until: datetime) -> None:
@@ -454,6 +547,8 @@ class FakeStore(FakeCopies):
             kept.callback = replace(kept.callback, begun=now, tries=0, trigger=Trigger.MANUAL)
             self._put_health(target, another_chance(target.health))
             replayed.append(job_id)
+        if replayed:
+            self.tell(News.CALLBACKS)
         return tuple(replayed)
 
     def _record(self, kept: KeptCallback) -> CallbackRecord:
@@ -503,6 +598,7 @@ class FakeStore(FakeCopies):
         old = [place for place, (_, _, created) in self.keys.items() if created < before]
         for place in old:
             del self.keys[place]
+        self.owed = {job_id: owed for job_id, owed in self.owed.items() if owed.until >= before}
         return len(old)
 
     async def probe(self) -> Condition:

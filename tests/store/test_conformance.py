@@ -607,16 +607,16 @@ class TestOrphans:
 
 
 class TestSessions:
-    async def test_kept_as_a_whole(self, store: AnyStore) -> None:
-        """What is kept are the sessions that were written last, and no others."""
+    async def test_kept_and_forgotten(self, store: AnyStore) -> None:
+        """What is kept of a session is what was written last, until it is forgotten by name."""
         one = KeptSession(user_id="1", session_id="s1", sequence=7, resume_url="wss://x.example/?a=b")
         two = replace(one, session_id="s2", sequence=8)
         await store.keep_sessions({b"a" * 32: one})
         await store.keep_sessions({b"a" * 32: two, b"b" * 32: one})
         assert {b"a" * 32: two, b"b" * 32: one} == await store.kept_sessions()
-        await store.keep_sessions({})
+        await store.keep_sessions({}, [b"a" * 32])
 
-        assert {} == await store.kept_sessions()
+        assert {b"b" * 32: one} == await store.kept_sessions()
 
 
 class TestHealth:

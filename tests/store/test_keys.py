@@ -95,10 +95,12 @@ def test_every_column_of_secrets_is_known() -> None:
         ("api_tokens", "digest"),
         ("callbacks", "body"),
         ("data_keys", "sealed"),
+        ("file_pieces", "piece"),
         ("gateway_sessions", "digest"),
         ("jobs", "document"),
         ("orphans", "candidates"),
         ("orphans", "message"),
+        ("owed_answers", "refusal"),
         ("request_keys", "digest"),
     }
 

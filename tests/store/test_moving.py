@@ -22,6 +22,7 @@ from pikarelay.store.rules import MoveRefused
 from pikarelay.store.schema import metadata
 from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.sqlite_file import DatabaseDamaged
+from pikarelay.store.uploads import PIECE
 from tests.postgres import PostgresServer
 from tests.store.conftest import (
     LEASE,
@@ -41,6 +42,8 @@ from tests.store.conftest import (
 
 #: Rows in these come in orders that a language would change.
 CALLERS = ("ann", "Bob", "\u00e5ke", "_x", "Zo\u00eb", "10", "9")
+#: Somewhat more than two pieces.
+FILE = bytes(range(256)) * (PIECE // 128) + b"end"
 
 
 @pytest.fixture
@@ -61,10 +64,13 @@ async def source(tmp_path: Path, key: RootKey) -> Path:
             ApiToken(token_id="t1", caller_id="ann", hint="pk", created=NOW), b"\x00\xff" * 16
         )
         await put(store, *(a_job(n) for n in range(20)))
-        upload = Upload(size=1, type="image/png", key="f1")
+        upload = Upload(size=len(FILE), type="image/png", key="f1")
         await store.admit(
             "ann", ["100"], lambda _: a_job(30, image=upload), RequestKey(text="k", digest=b"d")
         )
+        (tmp_path / "uploads").mkdir()
+        (tmp_path / "uploads" / "f1").write_bytes(FILE)
+        (tmp_path / "uploads" / "nobodys").write_bytes(b"no job has this file")
         await put_with_callback(store, *(a_final_job(n) for n in range(40, 50)))
         await put(store, sent := a_sent_job(60))
         await store.change(sent.job_id, lambda job: Change(job=job, message_id="m1", callback=a_draft(job)))
@@ -107,15 +113,19 @@ async def raw(url: str, statement: str) -> None:
 async def test_everything_arrives(source: Path, postgres: PostgresServer, key: RootKey) -> None:
     """What is read from PostgreSQL after the move is what was read from the file before it, secrets included."""
     url = postgres.new_database(is_migrated=False)
-    moved = await move(source, url)
+    moved = await move(source, url, source.with_name("uploads"))
     async with SqliteStore.open(source, root_key=key) as before, PostgresStore.open(url, root_key=key) as now:
         assert await everything(before) == await everything(now)
         (account,) = await now.accounts("ann")
         assert account.discord_token.reveal() == TOKEN
+        pieces = [await now.file_piece("f1", number) for number in range(4)]
 
-    assert {table.name for table in metadata.sorted_tables} == {its.table for its in moved}
-    assert {"callers": 7, "jobs": 32, "callbacks": 11} == {
-        its.table: its.rows for its in moved if its.table in {"callers", "jobs", "callbacks"}
+    assert FILE == b"".join(piece for piece in pieces if piece is not None)
+    tables = {table.name for table in metadata.sorted_tables}
+    of_one_place = {"workers", "holdings", "stored_files", "file_pieces"}
+    assert (tables - of_one_place) | {"files"} == {its.table for its in moved}
+    assert {"callers": 7, "jobs": 32, "callbacks": 11, "files": 1} == {
+        its.table: its.rows for its in moved if its.table in {"callers", "jobs", "callbacks", "files"}
     }
 
 
@@ -138,13 +148,13 @@ async def test_interrupted_again_and_again(
 ) -> None:
     """A move that is interrupted goes on where it was, and ends with the same digests as one that was not."""
     monkeypatch.setattr(moving, "PORTION", 4)
-    at_once = await move(source, postgres.new_database())
+    at_once = await move(source, postgres.new_database(), source.with_name("uploads"))
     url = postgres.new_database()
     result: list[Moved] | None = None
     interruptions = 0
     while result is None:
         try:
-            result = await move(source, url, interrupt_at(3))
+            result = await move(source, url, source.with_name("uploads"), interrupt_at(3))
         except Interrupted:
             interruptions += 1
 
@@ -159,27 +169,27 @@ async def test_used_database(source: Path, postgres: PostgresServer, key: RootKe
         pass
 
     with pytest.raises(MoveRefused, match="used already"):
-        await move(source, url)
+        await move(source, url, source.with_name("uploads"))
 
 
 async def test_difference_is_told(source: Path, postgres: PostgresServer) -> None:
     """When a row there is not what it is in the file, the move says in which table."""
     url = postgres.new_database()
-    await move(source, url)
+    await move(source, url, source.with_name("uploads"))
     await raw(url, "UPDATE callers SET name = 'Eve' WHERE caller_id = 'ann'")
 
     with pytest.raises(MoveRefused, match="table callers has 7 rows"):
-        await move(source, url)
+        await move(source, url, source.with_name("uploads"))
 
 
 async def test_missing_row_is_told(source: Path, postgres: PostgresServer) -> None:
     """When a row is missing there, the move does not call it done."""
     url = postgres.new_database()
-    await move(source, url)
+    await move(source, url, source.with_name("uploads"))
     await raw(url, "DELETE FROM accounts WHERE caller_id = '_x'")
 
     with pytest.raises(MoveRefused, match=r"table accounts has 7 rows .* 6 with"):
-        await move(source, url)
+        await move(source, url, source.with_name("uploads"))
 
 
 async def test_server_runs(source: Path, postgres: PostgresServer) -> None:
@@ -188,18 +198,18 @@ async def test_server_runs(source: Path, postgres: PostgresServer) -> None:
         other.execute("BEGIN IMMEDIATE")
 
         with pytest.raises(MoveRefused, match="Stop the server first"):
-            await move(source, postgres.new_database())
+            await move(source, postgres.new_database(), source.with_name("uploads"))
 
 
 async def test_nothing_to_move(tmp_path: Path, postgres: PostgresServer) -> None:
     """A file that is not there, is empty, or has another schema, is refused by name."""
     with pytest.raises(MoveRefused, match=r"no database at .*none\.db"):
-        await move(tmp_path / "none.db", postgres.new_database())
+        await move(tmp_path / "none.db", postgres.new_database(), tmp_path)
     (tmp_path / "empty.db").touch()
     with pytest.raises(DatabaseDamaged, match=r"empty\.db"):
-        await move(tmp_path / "empty.db", postgres.new_database())
+        await move(tmp_path / "empty.db", postgres.new_database(), tmp_path)
     migrate(sqlite_url(tmp_path / "old.db"))
     with closing(sqlite3.connect(tmp_path / "old.db")) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(SchemaOutdated, match=r"old\.db"):
-        await move(tmp_path / "old.db", postgres.new_database())
+        await move(tmp_path / "old.db", postgres.new_database(), tmp_path)

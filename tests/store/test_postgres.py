@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -15,7 +17,7 @@ from pikarelay.errors import TooManyJobs, Unavailable
 from pikarelay.jobs.admission import admit
 from pikarelay.jobs.job import Job
 from pikarelay.services.ports import Change
-from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated, migrate
+from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated, migrate, schema_state
 from pikarelay.store.postgres import PostgresStore
 from pikarelay.store.root_key import KeySource, RootKey, WrongKey, load_root_key
 from tests.postgres import PostgresServer, postgres_server
@@ -396,3 +398,19 @@ def _prune_targets():  # type: ignore[no-untyped-def]  # noqa: ANN202
     from pikarelay.store.transactions.callbacks import prune_targets
 
     return prune_targets()
+
+
+def test_nodes_that_start_together(postgres: PostgresServer) -> None:
+    """Of processes that find an empty database at the same moment one makes the schema, and all find it made."""
+    url = postgres.new_database(is_migrated=False)
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from pikarelay.store.migrations import migrate; migrate(sys.argv[1])",
+        url,
+    ]
+    together = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=4 * SOON)[1] for process in together]
+
+    assert [0, 0, 0] == [process.returncode for process in together], said
+    assert schema_state(url).is_current

@@ -238,16 +238,16 @@ class TestWork:
             (lambda s: s.orphan("1"), 1),
             (lambda s: s.orphans("100"), 1),
             (lambda s: s.kept_sessions(), 1),
-            (lambda s: s.keep_sessions({}), 1),
             (lambda s: s.health(NOW), 1),
             (lambda s: s.keep_health({}, [], NOW), 1),
+            (lambda s: s.keep_sessions({}, [b"d"]), 1),
             (lambda s: s.admit("ann", ["100"], lambda _: a_job(5)), 3),
             (lambda s: s.admit("ann", ["100", "200", "300"], lambda _: a_job(5)), 5),
             (lambda s: s.admit("ann", ["100"], lambda _: a_job(5), RequestKey(text="k", digest=b"d")), 5),
             (lambda s: s.admit("ann", ["100"], lambda _: a_job(5, image=IMAGE)), 4),
             (lambda s: s.job_by_key("ann", "k", NOW), 1),
             (lambda s: s.known_uploads(["k"] * 65), 2),
-            (lambda s: s.prune_keys(NOW), 1),
+            (lambda s: s.prune_keys(NOW), 2),
             (lambda s: s.change("job-0001", lambda _: None), 1),
             (lambda s: s.change("job-0001", touch), 2),
             (lambda s: s.change("job-0001", lambda j: Change(job=j, message_id="m")), 3),
@@ -288,11 +288,13 @@ class TestWork:
             "idle_targets",
             "busy_targets",
         }
-        small |= {"orphans", "prune_orphans", "gateway_sessions", "forget_gateway_sessions"}
+        small |= {"orphans", "prune_orphans", "gateway_sessions"}
         # A row an account, read when a person asks, and pruned once a minute.
         small |= {"account_health", "prune_account_health"}
         # Asked by an operator's command, which has a process of its own; and once, when a server starts.
         small |= {"count_copies", "busy_targets"}
+        small |= {"workers", "forget_workers", "holdings"}
+        small |= {"release_all", "prune_answers", "account_seats", "files_size"}
         with closing(sqlite3.connect(_path_of(sqlite_store))) as connection:
             scans = [
                 f"{name}: {step}"

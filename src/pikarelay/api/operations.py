@@ -24,8 +24,8 @@ from pikarelay.jobs.job import Caller, Verb
 from pikarelay.jobs.mirror import is_mirrored
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.answer_once import AnswerOnce, Submit
+from pikarelay.services.answers import Answers
 from pikarelay.services.authenticate import Authenticator
-from pikarelay.services.board import Board
 from pikarelay.services.cancel_job import cancel_job
 from pikarelay.services.ports import Store
 from pikarelay.services.press_button import PressButton
@@ -50,7 +50,7 @@ class PikaOperations:
     def __init__(
         self,
         store: Store,
-        board: Board,
+        answers: Answers,
         authenticator: Authenticator,
         answer_once: AnswerOnce,
         press_button: PressButton,
@@ -61,7 +61,7 @@ class PikaOperations:
         files_at: str | None = None,
     ) -> None:
         self._store = store
-        self._board = board
+        self._answers = answers
         self._authenticator = authenticator
         self._answer_once = answer_once
         self._press_button = press_button
@@ -189,7 +189,7 @@ class PikaOperations:
             await post.form.discard()
             reply.headers = [_REPLAYED]
         else:
-            reply.after = lambda: self._board.close_answer(job.job_id)
+            reply.after = lambda: self._answers.close(job.job_id)
         return reply
 
 

@@ -39,10 +39,11 @@ class Server:
         self,
         http: HttpServer,
         workers: Sequence[Worker],
-        outbox: Worker,
+        outbox: Worker | None,
         on_ending: Callable[[], None],
         hurry: Callable[[], None],
     ) -> None:
+        """`outbox` None: a node that calls nobody back."""
         self._http = http
         self._workers = workers
         #: The one of the workers that stops beside the requests, for it waits for others too.
@@ -90,7 +91,8 @@ class Server:
 
     async def _close_outbox(self) -> None:
         await self._closing.wait()
-        await self._stopped(self._outbox)
+        if self._outbox is not None:
+            await self._stopped(self._outbox)
 
     async def _stopped(self, worker: Worker) -> None:
         """Stop a worker. One that does not end is left behind: what it holds is as safe as in a crash."""

@@ -11,6 +11,7 @@ import structlog
 from pikarelay.services.ports import Clock
 from pikarelay.settings import Settings, SettingsError
 from pikarelay.settings.values import DatabaseAddress, a_database
+from pikarelay.store.files import UploadFolder
 from pikarelay.store.migrations import is_postgresql, migrate, schema_state, sqlite_path, sqlite_url
 from pikarelay.store.presence import announce
 from pikarelay.store.root_key import (
@@ -24,6 +25,7 @@ from pikarelay.store.root_key import (
 from pikarelay.store.sql import SqlStore
 from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.sqlite_file import READ_WHOLE_BELOW, check_structure
+from pikarelay.store.uploads import SharedUploads, Uploads
 
 _log = structlog.get_logger(__name__)
 
@@ -65,7 +67,7 @@ def migrate_store(settings: Settings) -> str:
 
 
 async def move_store(settings: Settings, source: Path | None, say: Callable[[str], None]) -> None:
-    """Copy the SQLite file (None: the one in the data folder) to the configured PostgreSQL database, telling how it goes."""
+    """Copy the SQLite file (None: the one in the data folder), and the uploads beside it, to the configured PostgreSQL database, telling how it goes."""
     url = database_url(settings)
     if not is_postgresql(url):
         raise SettingsError(
@@ -76,8 +78,33 @@ async def move_store(settings: Settings, source: Path | None, say: Callable[[str
     def progress(table: str, rows: int) -> None:
         say(f"{table}: {rows} rows")
 
-    for moved in await move(source or settings.store.database_path, url, progress):
+    path = source or settings.store.database_path
+    for moved in await move(path, url, path.with_name("uploads"), progress):
         say(f"{moved.table}: {moved.rows} rows are the same in both, SHA-256 {moved.digest}")
+
+
+def check_roles(settings: Settings) -> None:
+    """Raise `SettingsError` for roles that need others to see the store, when only this process does."""
+    if not (settings.node.is_api and settings.node.is_worker) and not is_shared(settings):
+        raise SettingsError(
+            [
+                f"node.role is {settings.node.role}, which takes a PostgreSQL database: set store.database, or node.role to all"
+            ]
+        )
+
+
+def is_shared(settings: Settings) -> bool:
+    """Whether other nodes may work with the same store."""
+    return is_postgresql(database_url(settings))
+
+
+def open_uploads(settings: Settings, store: SqlStore, clock: Clock) -> Uploads:
+    """Return where uploaded files are kept: beside an embedded database, or in one that others see."""
+    folder = UploadFolder(settings.store.data_folder / "uploads", settings.store.uploads_quota)
+    folder.sweep()
+    if is_shared(settings):
+        return SharedUploads(folder, store, clock, settings.store.uploads_quota)
+    return folder
 
 
 def key_source(settings: Settings) -> KeySource:

@@ -33,6 +33,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 def serve(
     *,
     where: Where | None = None,
+    role: str | None = None,
     host: str | None = None,
     port: int | None = None,
     discord_api_url: str | None = None,
@@ -51,6 +52,8 @@ def serve(
 
     Parameters
     ----------
+    role
+        all, api or worker; the last two for several machines with one PostgreSQL. Environment: PIKARELAY_NODE_ROLE.
     host
         Address to bind; loopback unless set. Environment: PIKARELAY_HTTP_HOST.
     port
@@ -73,6 +76,7 @@ def serve(
     settings = load_settings(
         where,
         {
+            "node.role": role,
             "http.host": host,
             "http.port": port,
             "discord.api_url": discord_api_url,
@@ -87,7 +91,7 @@ def serve(
 
 async def _serve(settings: Settings, *, as_json: bool, until_stdin_closes: bool) -> None:
     async with open_server(settings) as (server, offices):
-        first_token = await offices.tokens.issue_first()
+        first_token = await offices.tokens.issue_first() if settings.node.is_api else None
         loop = asyncio.get_running_loop()
         for number in _ENDING:
             loop.add_signal_handler(number, _end, loop, server, number)
@@ -120,6 +124,7 @@ def _end(loop: asyncio.AbstractEventLoop, server: Server, number: signal.Signals
 def _announce(server: Server, settings: Settings, first_token: str | None, *, as_json: bool) -> None:
     _log.info(
         "server.ready",
+        role=settings.node.role,
         url=server.url,
         callbacks_allow=[str(network) for network in settings.callbacks.allow_networks],
     )

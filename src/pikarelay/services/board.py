@@ -1,7 +1,8 @@
 """
 Who in this process waits for what: a POST for its job to be announced, a press for the bot's first message.
 
-Nothing here is the truth; the store is. The board only wakes those who then look, so losing it in a crash loses nothing.
+Nothing here is the truth; the store is. The board only wakes those who then look, so losing it in a crash loses nothing. What other nodes
+change comes here by way of the store's announcements.
 """
 
 import asyncio
@@ -36,10 +37,10 @@ class Watch:
         """Promise that `refuse` or `release` follows, whatever time it takes."""
         self._claimed = True
 
-    def release(self, job: Job) -> None:
-        """Take the claim back: the job could not be withdrawn, and this is how it is."""
+    def release(self, job: Job | None) -> None:
+        """Take the claim back: the job could not be withdrawn, and this is how it is. None: as it was."""
         self._claimed = False
-        self.show(job)
+        self.show(job or self._job)
 
     def refuse(self, refusal: ApiError) -> None:
         """Let `until` raise; the job is gone."""
@@ -72,6 +73,8 @@ class Board:
     def __init__(self) -> None:
         self.tally = Tally()
         self._watches: dict[str, set[Watch]] = {}
+        #: POSTs among those who wait.
+        self._posts: set[Watch] = set()
         #: POSTs that can still be answered with a refusal.
         self._being_sent: set[str] = set()
         self._refusable: dict[str, Watch] = {}
@@ -89,7 +92,7 @@ class Board:
     def hurry(self) -> None:
         """Let every POST answer now, with its job as it is: this process ends."""
         self._is_hurried = True
-        for watch in self._refusable.values():
+        for watch in self._posts:
             watch.hurry()
 
     def publish(self, job: Job) -> None:
@@ -125,6 +128,32 @@ class Board:
             del self._channels[channel]
 
     @contextmanager
+    def watch_as_post(self, job: Job) -> Iterator[Watch]:
+        """The same for a POST, which is hurried when the process ends."""
+        with self.watch(job) as watch:
+            self._posts.add(watch)
+            if self._is_hurried:
+                watch.hurry()
+            try:
+                yield watch
+            finally:
+                self._posts.discard(watch)
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The jobs for which somebody waits."""
+        return frozenset(self._watches)
+
+    def concerns(self, job_id: str, channel: str) -> bool:
+        """Say whether somebody here waits for the job, or for anything of its channel."""
+        return job_id in self._watches or channel in self._channels
+
+    def refuse(self, job_id: str, refusal: ApiError) -> None:
+        """Tell those who wait for a job that there is none, and why."""
+        for watch in self._watches.get(job_id, ()):
+            watch.refuse(refusal)
+
+    @contextmanager
     def refusable(self, job: Job) -> Iterator[Watch]:
         """
         Wait as a POST: inside the block it can still be told that its press was refused and its job withdrawn.
@@ -132,10 +161,8 @@ class Board:
         Leaving the block and giving out the job is one step for the event loop, so nothing can come between.
         """
         self._open[job.job_id] = asyncio.Event()
-        with self.watch(job) as watch:
+        with self.watch_as_post(job) as watch:
             self._refusable[job.job_id] = watch
-            if self._is_hurried:
-                watch.hurry()
             try:
                 yield watch
             finally:

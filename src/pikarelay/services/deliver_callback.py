@@ -10,7 +10,7 @@ from pikarelay.jobs.breaker import Health, after_exhaustion, after_failure, afte
 from pikarelay.jobs.callbacks import (
     CallbackAttempt,
 )
-from pikarelay.services.board import Board
+from pikarelay.services.answers import Answers
 from pikarelay.services.ports import (
     Callback,
     CallbackOutcome,
@@ -19,6 +19,7 @@ from pikarelay.services.ports import (
     Delivery,
     Store,
 )
+from pikarelay.services.tally import Tally
 
 _log = structlog.get_logger(__name__)
 
@@ -33,14 +34,16 @@ class CallbackDelivery:
         self,
         store: Store,
         sender: CallbackSender,
-        board: Board,
+        answers: Answers,
+        tally: Tally,
         clock: Clock,
         schedule: Sequence[timedelta],
         draw: Callable[[], float],
     ) -> None:
         self._store = store
         self._sender = sender
-        self._board = board
+        self._answers = answers
+        self._tally = tally
         self._clock = clock
         self._schedule = schedule
         #: Returns a random number in [0, 1), which spreads the retries.
@@ -49,10 +52,10 @@ class CallbackDelivery:
     async def deliver(self, callback: Callback) -> None:
         """Try once, write down how it went, and when the next try is due."""
         # A receiver that hears of a job before the POST has told its id would take the older answer for the newer one.
-        await self._board.answered(callback.job_id)
+        await self._answers.left(callback.job_id)
         started = self._clock.now()
         delivery = await self._send(callback, started)
-        self._board.tally.callback(delivery)
+        self._tally.callback(delivery)
         now, jitter = self._clock.now(), self._draw()
         attempt = CallbackAttempt(
             callback_id=callback.callback_id,

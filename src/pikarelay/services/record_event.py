@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from datetime import datetime
 
+import structlog
+
 from pikarelay.contract.bodies import encode, job_body
 from pikarelay.contract.urls import origin_of
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.lifecycle import Event, apply
 from pikarelay.jobs.mirror import copies_of, with_copies
 from pikarelay.services.board import Board
-from pikarelay.services.ports import CallbackDraft, Change, Clock, CopyPlan, Ids, Orphan, Store
+from pikarelay.services.ports import CallbackDraft, Change, Clock, CopyPlan, Ids, NotHeld, Orphan, Store
+
+_log = structlog.get_logger(__name__)
 
 
 class EventRecorder:
@@ -47,7 +51,8 @@ class EventRecorder:
         """
         Apply the event that `event_of` reads from the job; `message_id` becomes the job's own.
 
-        With it, `orphan` is kept, or (`adopts`) the message that was one is none any more. None when there is no such job or `event_of` says so. `event_of` must be pure. Raises `MessageTaken` when the
+        With it, `orphan` is kept, or (`adopts`) the message that was one is none any more. None when there is no such job, `event_of` says so, or the
+        job is on a channel that another worker has taken over. `event_of` must be pure. Raises `MessageTaken` when the
         message is another job's.
         """
         now, callback_id = self._clock.now(), self._ids.callback_id()
@@ -77,7 +82,12 @@ class EventRecorder:
                 copies=CopyPlan(names=names, due=now) if names else None,
             )
 
-        job = await self._store.change(job_id, change)
+        try:
+            job = await self._store.change(job_id, change)
+        except NotHeld as refusal:
+            # Another worker has taken over, and hears what there is to hear.
+            _log.warning("job.not_held", job_id=job_id, name=str(refusal))
+            return None
         if job is not None:
             if ended:
                 self._board.tally.job_ended(job.status)

@@ -14,6 +14,7 @@ from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused
 from pikarelay.jobs.commands import command_name, command_options
 from pikarelay.jobs.job import Button, Job, PressPhase, Upload, Verb
 from pikarelay.jobs.lifecycle import Accepted, Failed, Sent
+from pikarelay.services.answers import Answers
 from pikarelay.services.board import Board
 from pikarelay.services.ports import (
     ButtonPress,
@@ -55,6 +56,7 @@ class PressSender:
         discord: Discord,
         recorder: EventRecorder,
         board: Board,
+        answers: Answers,
         clock: Clock,
         uploads: UploadReader,
         floor: PressFloor,
@@ -63,6 +65,7 @@ class PressSender:
         self._discord = discord
         self._recorder = recorder
         self._board = board
+        self._answers = answers
         self._clock = clock
         self._uploads = uploads
         self._floor = floor
@@ -199,24 +202,18 @@ class PressSender:
         Unless the 429 is untrue: then Discord names the interaction, or the bot answers it, and the job goes on.
         """
         _log.warning("press.rate_limited", job_id=job.job_id, retry_after=refusal.retry_after)
-        waiting = self._board.claim_refusal(job.job_id)
-        if waiting is None:
+        claim = await self._answers.claim(job.job_id)
+        if claim is None:
             phase = None if refusal.was_sent else PressPhase.REFUSED
             failed = Failed(error=refusal.message, details=refusal.details, press=phase)
             return await self._await_trace(job, failed, _DENIAL_WAIT if refusal.was_sent else timedelta())
-        kept = None
         try:
             if refusal.was_sent:
                 await self._trace(job, _DENIAL_WAIT)
-            await self._store.withdraw(job.job_id, was_sent=refusal.was_sent)
-            # Still there: the 429 was proved wrong before we acted on it.
-            kept = await self._store.job(job.job_id)
-        finally:
-            if kept is None:
-                waiting.refuse(refusal)
-            else:
-                waiting.release(kept)
-        return kept
+        except BaseException:
+            await claim.spare()
+            raise
+        return await claim.refuse(refusal)
 
     async def _fail(
         self, job: Job, status: int | None, details: str, reason: str | None = None

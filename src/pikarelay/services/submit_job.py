@@ -14,8 +14,8 @@ import msgspec
 
 from pikarelay.jobs.job import Caller, Job, PressPhase, Status
 from pikarelay.jobs.requests import RequestKey
-from pikarelay.services.board import Board
-from pikarelay.services.ports import Clock, Store
+from pikarelay.services.answers import Answers
+from pikarelay.services.ports import Store
 
 #: Where a press stands that Discord has not taken, as far as anybody knows.
 _NOT_ACCEPTED = frozenset({PressPhase.WAITING, PressPhase.SENT, PressPhase.REFUSED})
@@ -27,6 +27,13 @@ class PressQueue(Protocol):
     def put(self, job: Job) -> None:
         """Queue the job's press behind those of its channel."""
         ...
+
+
+class HeardOf:
+    """The queue of a node whose store announces admitted jobs: whoever has their channel hears of them."""
+
+    def put(self, job: Job) -> None:
+        """Do nothing."""
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -42,12 +49,9 @@ class Submitted(msgspec.Struct, frozen=True):
 class Submission:
     """What every submitting verb has in common."""
 
-    def __init__(
-        self, store: Store, board: Board, clock: Clock, presses: PressQueue, answer_wait: timedelta
-    ) -> None:
+    def __init__(self, store: Store, answers: Answers, presses: PressQueue, answer_wait: timedelta) -> None:
         self._store = store
-        self._board = board
-        self._clock = clock
+        self._answers = answers
         self._presses = presses
         self._answer_wait = answer_wait
 
@@ -62,15 +66,17 @@ class Submission:
         Admit the job that `decide` returns, and wait for the bot's first message or an ending, at most ten seconds.
 
         Raises what `decide` raises, `KeyTaken`, and `DiscordRateLimited` when Discord answered 429; then no job remains. After a
-        return, call `Board.close_answer` once the answer has left: no callback of the job goes out before.
+        return, call `Answers.close` once the answer has left: no callback of the job goes out before.
         """
-        job = await self._admit(self._store.admit(caller.caller_id, channels, decide, key))
+        until = self._answers.owed_until(self._answer_wait)
+        job = await self._admit(
+            self._store.admit(caller.caller_id, channels, decide, key, answer_until=until)
+        )
         try:
-            with self._board.refusable(job) as watch:
-                self._presses.put(job)
-                job = await watch.until(_is_answerable, self._answer_wait, self._clock)
+            self._presses.put(job)
+            job = await self._answers.wait(job, _is_answerable, self._answer_wait)
         except BaseException:
-            self._board.close_answer(job.job_id)
+            self._answers.close(job.job_id)
             raise
         return Submitted(job, 502 if _was_not_accepted(job) else 200)
 

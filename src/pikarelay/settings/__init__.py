@@ -22,6 +22,7 @@ from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.secret import Secret
 from pikarelay.settings.metrics import MetricsSettings
 from pikarelay.settings.mirror import MirrorSettings, contradictions_of_mirror
+from pikarelay.settings.node import NodeSettings
 from pikarelay.settings.values import (
     DatabaseAddress,
     Network,
@@ -287,6 +288,7 @@ class LogSettings:
 class Settings:
     """All settings, checked."""
 
+    node: NodeSettings = field(default_factory=NodeSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
@@ -331,6 +333,7 @@ class Settings:
 
 
 SECTIONS: dict[str, Callable[..., Any]] = {
+    "node": NodeSettings,
     "http": HttpSettings,
     "metrics": MetricsSettings,
     "store": StoreSettings,

@@ -24,9 +24,18 @@ from pikarelay.store.migrations import DatabaseUnreachable, check_schema, migrat
 from pikarelay.store.rows import Row
 from pikarelay.store.rules import MoveRefused
 from pikarelay.store.schema import data_keys, metadata
+from pikarelay.store.uploads import PIECE
 
 #: Rows of one portion. A move that is interrupted repeats one portion at most.
 PORTION = 500
+
+
+#: Those that say who is alive and who holds what are of one place.
+_TABLES = [
+    table
+    for table in metadata.sorted_tables
+    if table.name not in {"workers", "holdings", "stored_files", "file_pieces"}
+]
 
 
 class Moved(NamedTuple):
@@ -42,9 +51,11 @@ class Moved(NamedTuple):
 Progress = Callable[[str, int], None]
 
 
-async def move(source: Path, target: str, progress: Progress = lambda _table, _rows: None) -> list[Moved]:
+async def move(
+    source: Path, target: str, uploads: Path, progress: Progress = lambda _table, _rows: None
+) -> list[Moved]:
     """
-    Copy what the SQLite file holds to the PostgreSQL database `target`, or go on where the last try ended.
+    Copy what the SQLite file and the folder `uploads` hold to the PostgreSQL database `target`, or go on where the last try ended.
 
     Raises `MoveRefused`, `SchemaOutdated` for the file, and `DatabaseUnreachable`.
     """
@@ -54,9 +65,10 @@ async def move(source: Path, target: str, progress: Progress = lambda _table, _r
     migrate(target)
     async with _connected(target) as there, _locked(source) as here:
         await _check_target(here, there)
-        for table in metadata.sorted_tables:
+        for table in _TABLES:
             await _copy(here, there, table, progress)
-        return [await _compare(here, there, table) for table in metadata.sorted_tables]
+        files = await _move_files(here, there, uploads, progress)
+        return [*[await _compare(here, there, table) for table in _TABLES], files]
 
 
 @asynccontextmanager
@@ -146,6 +158,38 @@ async def _compare(here: sqlite3.Connection, there: Any, table: sa.Table) -> Mov
             " database. The file is as it was."
         )
     return Moved(table.name, ours.rows, ours.hexdigest)
+
+
+async def _move_files(here: sqlite3.Connection, there: Any, uploads: Path, progress: Progress) -> Moved:
+    """Copy the files of jobs into the database. A job whose file is gone from the disk has none there either."""
+    keys = sorted(
+        key for (key,) in here.execute("SELECT upload_key FROM uploads") if (uploads / key).exists()
+    )
+    ours, its = _Digest(), _Digest()
+    for number, key in enumerate(keys, 1):
+        content = await asyncio.to_thread((uploads / key).read_bytes)
+        ours.add((key, content))
+        if await _stored(there, key) != content:
+            async with there.transaction():
+                await there.execute("DELETE FROM stored_files WHERE upload_key = $1", key)
+                finished = int((uploads / key).stat().st_mtime * 1000)
+                await there.execute(
+                    "INSERT INTO stored_files VALUES ($1, $2, $3)", key, len(content), finished
+                )
+                pieces = [content[start : start + PIECE] for start in range(0, len(content), PIECE)]
+                await there.copy_records_to_table(
+                    "file_pieces", records=[(key, place, piece) for place, piece in enumerate(pieces)]
+                )
+            progress("files", number)
+        its.add((key, await _stored(there, key)))
+    if ours.hexdigest != its.hexdigest:
+        raise MoveRefused(f"Not every file of {uploads} arrived in PostgreSQL. Run the move again.")
+    return Moved("files", ours.rows, ours.hexdigest)
+
+
+async def _stored(there: Any, key: str) -> bytes:
+    found = await there.fetch("SELECT piece FROM file_pieces WHERE upload_key = $1 ORDER BY number", key)
+    return b"".join(piece for (piece,) in found)
 
 
 class _Digest:

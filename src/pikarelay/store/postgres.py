@@ -19,14 +19,17 @@ import asyncpg
 import structlog
 
 from pikarelay.errors import OutcomeUnknown, Unavailable
+from pikarelay.services.ports import Hear, Sign
 from pikarelay.store import compile as compiled
 from pikarelay.store import transactions
 from pikarelay.store.compile import Sql
+from pikarelay.store.ears import NOTIFY, SIGNS, Ears, payload_of
 from pikarelay.store.migrations import check_schema
 from pikarelay.store.root_key import RootKey
 from pikarelay.store.rows import Row
 from pikarelay.store.sql import SqlStore
 from pikarelay.store.transactions import Transaction
+from pikarelay.store.transactions.form import ANNOUNCE
 from pikarelay.store.vault import Vault, new_data_key
 
 P = ParamSpec("P")
@@ -113,8 +116,9 @@ class PostgresStore(SqlStore):
 class PostgresRunner:
     """Runs transactions on a pool of connections. Belongs to the event loop in which it was made."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", ears: Ears) -> None:
         self._pool = pool
+        self._ears = ears
         self._statements = compiled.for_postgresql()
         self._running: set[asyncio.Task[Any]] = set()
         self._is_closed = False
@@ -137,7 +141,7 @@ class PostgresRunner:
             )
         except _OUTAGES as error:
             raise Unavailable from error
-        return cls(pool)
+        return cls(pool, Ears(url))
 
     async def write(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """
@@ -162,11 +166,27 @@ class PostgresRunner:
             return
         self._is_closed = True
         await asyncio.gather(*self._running, return_exceptions=True)
+        await self._ears.close()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+
+    def subscribe(self, hear: Hear) -> None:
+        self._ears.subscribe(hear)
+
+    async def be_present(self, worker_id: str) -> int | None:
+        return self._ears.be_present(worker_id)
+
+    async def signs(self, workers: Sequence[str]) -> Mapping[str, Sign]:
+        async with self._connection() as connection:
+            try:
+                found = await connection.fetch(SIGNS, list(workers))
+            except _OUTAGES as error:
+                _terminate(connection)
+                raise Unavailable from error
+        return {name: Sign.PRESENT if is_present else Sign.MISSING for name, is_present in found}
 
     async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it in a task of its own: cancelled in the middle, it would cost its connection."""
@@ -242,8 +262,12 @@ class PostgresRunner:
         try:
             name, params = next(transaction)
             while True:
-                sql = statements[name]
-                found = await fetch(sql.text, *_ordered(sql, params))
+                if name == ANNOUNCE:
+                    # Told by the server when it commits, and not otherwise.
+                    found = await fetch(NOTIFY, payload_of(params))
+                else:
+                    sql = statements[name]
+                    found = await fetch(sql.text, *_ordered(sql, params))
                 name, params = transaction.send(found)
         except StopIteration as end:
             return cast("T", end.value)

@@ -1,8 +1,9 @@
 """What runs transactions: the one part of a store that knows an engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec, Protocol, TypeVar
 
+from pikarelay.services.ports import Hear, Sign
 from pikarelay.store.transactions import Transaction
 
 P = ParamSpec("P")
@@ -27,4 +28,16 @@ class Runner(Protocol):
 
     async def snapshot(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """The same, with all of its statements on one state."""
+        ...
+
+    def subscribe(self, hear: Hear) -> None:
+        """As `Announcer`."""
+        ...
+
+    async def be_present(self, worker_id: str) -> int | None:
+        """Give the sign by which other nodes see that this one lives; return since when, if that is to be written down."""
+        ...
+
+    async def signs(self, workers: Sequence[str]) -> Mapping[str, Sign]:
+        """Return what is known of these workers beside their leases."""
         ...

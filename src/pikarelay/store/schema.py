@@ -347,3 +347,56 @@ data_keys = sa.Table(
     # When the last secret was sealed by it that an older key had sealed. NULL until then.
     sa.Column("finished", sa.BigInteger),
 )
+
+# Workers that are alive, or were. `until` is when the lease of one runs out; `locked`, since when it holds the lock that it loses
+# with its connection, where the engine has such.
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("worker_id", sa.Text, primary_key=True),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Column("locked", sa.BigInteger),
+)
+
+# Channels and Gateway sessions, and the worker that holds each. A row stays for ever, for its epoch must never repeat.
+holdings = sa.Table(
+    "holdings",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+)
+
+# POSTs whose answer has not left. No foreign key: the job may be withdrawn, and its POST must learn why.
+owed_answers = sa.Table(
+    "owed_answers",
+    metadata,
+    sa.Column("job_id", sa.Text, primary_key=True),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    # `open`, `refusing`, `refused` or `given`.
+    sa.Column("state", sa.Text, nullable=False),
+    # As JSON, when it was refused.
+    sa.Column("refusal", sa.LargeBinary),
+)
+
+# Uploaded files, where nodes share no disk. Which job has one says `uploads`.
+stored_files = sa.Table(
+    "stored_files",
+    metadata,
+    sa.Column("upload_key", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("finished", sa.BigInteger, nullable=False, index=True),
+)
+
+file_pieces = sa.Table(
+    "file_pieces",
+    metadata,
+    sa.Column(
+        "upload_key",
+        sa.Text,
+        sa.ForeignKey("stored_files.upload_key", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("piece", sa.LargeBinary, nullable=False),
+)

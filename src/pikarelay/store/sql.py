@@ -19,7 +19,9 @@ from pikarelay.jobs.callbacks import (
 from pikarelay.jobs.health import AccountHealth
 from pikarelay.jobs.job import Account, Caller, Job
 from pikarelay.jobs.mirror import CopyCount, CopyRecord, CopyState
+from pikarelay.jobs.ownership import Holding, Seat, channel_name, session_name
 from pikarelay.jobs.requests import RequestKey
+from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
     ApiToken,
     Callback,
@@ -30,10 +32,16 @@ from pikarelay.services.ports import (
     CopyOutcome,
     DecideOutcome,
     Figures,
+    Giving,
+    Hear,
+    Holds,
     KeptSession,
     KeyedJob,
+    Member,
     Orphan,
+    Refusal,
     Sightings,
+    Sign,
 )
 from pikarelay.store import transactions
 from pikarelay.store.keys import SqlKeys
@@ -51,11 +59,31 @@ PRUNED_AT_ONCE = 500
 class SqlStore:
     """Everything that must outlive the process, in SQL."""
 
-    def __init__(self, runner: Runner, vault: Vault) -> None:
+    def __init__(self, runner: Runner, vault: Vault, holds: Holds | None = None) -> None:
+        """With `holds`, it is as a worker sees it: see `held_by`."""
         self._runner = runner
         self._vault = vault
         #: What seals the secrets in it.
         self.keys = SqlKeys(runner, vault)
+        self._holds = holds
+        #: The names of the sessions of all seats that were seen last.
+        self._sessions: dict[tuple[str, bytes], str] = {}
+
+    def held_by(self, holds: Holds) -> "SqlStore":
+        """
+        Return this store as a worker sees it that holds what `holds` says.
+
+        Accounts and unfinished jobs of others are not there, and a change of what another holds by then is refused in its
+        transaction, however late it comes.
+        """
+        return SqlStore(self._runner, self._vault, holds)
+
+    def subscribe(self, hear: Hear) -> None:
+        self._runner.subscribe(hear)
+
+    def _is_seen(self, token: Secret, channel: str) -> bool:
+        holds = self._holds
+        return holds is None or (holds.is_kept(channel_name(channel)) and holds.is_kept(session_name(token)))
 
     async def caller_by_token(self, digest: bytes) -> Caller | None:
         return await self._runner.read(transactions.callers.caller_by_token, digest)
@@ -85,7 +113,8 @@ class SqlStore:
         return await self._runner.read(transactions.callers.account, caller_id, channel, self._vault)
 
     async def accounts(self, caller_id: str | None = None) -> tuple[Account, ...]:
-        return await self._runner.read(transactions.callers.accounts, caller_id, self._vault)
+        found = await self._runner.read(transactions.callers.accounts, caller_id, self._vault)
+        return tuple(account for account in found if self._is_seen(account.discord_token, account.channel))
 
     async def delete_account(self, caller_id: str, channel: str) -> bool:
         return await self._runner.write(transactions.callers.delete_account, caller_id, channel)
@@ -102,6 +131,8 @@ class SqlStore:
         channels: Sequence[str],
         decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
         key: RequestKey | None = None,
+        *,
+        answer_until: datetime | None = None,
     ) -> Job:
         decided: list[Job] = []
 
@@ -111,7 +142,7 @@ class SqlStore:
 
         try:
             return await self._runner.write(
-                transactions.jobs.admit, caller_id, channels, remember, key, self._vault
+                transactions.jobs.admit, caller_id, channels, remember, key, answer_until, self._vault
             )
         except OutcomeUnknown:
             return await self._look_for(decided[-1].job_id)
@@ -130,7 +161,7 @@ class SqlStore:
         raise Unavailable
 
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
-        return await self._runner.write(transactions.jobs.change, job_id, decide, self._vault)
+        return await self._runner.write(transactions.jobs.change, job_id, decide, self._vault, self._holds)
 
     async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
         await self._runner.write(transactions.jobs.withdraw, job_id, was_sent=was_sent)
@@ -160,8 +191,12 @@ class SqlStore:
     async def orphans(self, channel: str | None = None) -> tuple[Orphan, ...]:
         return await self._runner.read(transactions.orphans.orphans, channel)
 
-    async def keep_sessions(self, sessions: Mapping[bytes, KeptSession]) -> None:
-        await self._runner.write(transactions.sessions.keep_sessions, sessions, self._vault)
+    async def keep_sessions(
+        self, sessions: Mapping[bytes, KeptSession], forgotten: Collection[bytes] = ()
+    ) -> None:
+        await self._runner.write(
+            transactions.sessions.keep_sessions, sessions, forgotten, self._vault, self._holds
+        )
 
     async def kept_sessions(self) -> dict[bytes, KeptSession]:
         return await self._runner.read(transactions.sessions.kept_sessions, self._vault)
@@ -175,10 +210,12 @@ class SqlStore:
         return await self._runner.read(transactions.health.read, seen_since)
 
     async def unfinished(self) -> tuple[Job, ...]:
-        return await self._runner.read(transactions.jobs.unfinished, self._vault)
+        found = await self._runner.read(transactions.jobs.unfinished, self._vault)
+        return tuple(job for job in found if self._is_seen(job.discord_token, job.channel))
 
     async def ghosts(self, since: datetime) -> tuple[Job, ...]:
-        return await self._runner.read(transactions.jobs.ghosts, since, self._vault)
+        found = await self._runner.read(transactions.jobs.ghosts, since, self._vault)
+        return tuple(job for job in found if self._is_seen(job.discord_token, job.channel))
 
     async def newest_jobs(self, limit: int) -> tuple[Job, ...]:
         return await self._runner.read(transactions.jobs.newest_jobs, limit, self._vault)
@@ -279,6 +316,7 @@ class SqlStore:
                 return total
 
     async def prune_keys(self, before: datetime) -> int:
+        await self._runner.write(transactions.answers.prune_answers, before)
         return await self._runner.write(transactions.jobs.prune_keys, before)
 
     async def known_uploads(self, keys: Sequence[str]) -> frozenset[str]:
@@ -290,6 +328,78 @@ class SqlStore:
 
     async def figures(self, now: datetime) -> Figures:
         return await self._runner.read(transactions.figures.figures, now)
+
+    async def claim_refusal(self, job_id: str, now: datetime) -> bool:
+        return await self._runner.write(transactions.answers.claim_refusal, job_id, now)
+
+    async def spare(self, job_id: str) -> None:
+        await self._runner.write(transactions.answers.spare, job_id)
+
+    async def refuse(self, job_id: str, refusal: Refusal, *, was_sent: bool) -> Job | None:
+        return await self._runner.write(
+            transactions.answers.refuse, job_id, refusal, self._vault, was_sent=was_sent
+        )
+
+    async def refusal(self, job_id: str) -> Refusal | None:
+        return await self._runner.read(transactions.answers.refusal, job_id)
+
+    async def give_answer(self, job_id: str, now: datetime) -> Giving | Refusal:
+        return await self._runner.write(transactions.answers.give_answer, job_id, now)
+
+    async def close_answer(self, job_id: str) -> None:
+        await self._runner.write(transactions.answers.close_answer, job_id)
+
+    async def owed_until(self, job_id: str) -> datetime | None:
+        return await self._runner.read(transactions.answers.owed_until, job_id)
+
+    async def beat(self, worker_id: str, lease: timedelta) -> None:
+        locked = await self._runner.be_present(worker_id)
+        await self._runner.write(transactions.ownership.beat, worker_id, lease, locked)
+
+    async def members(self) -> tuple[Member, ...]:
+        found = await self._runner.read(transactions.ownership.workers)
+        signs = await self._runner.signs([name for name, _ in found])
+        return tuple(
+            Member(worker_id=name, is_in_time=is_in_time, sign=signs.get(name, Sign.PRESENT))
+            for name, is_in_time in found
+        )
+
+    async def retire(self, worker_id: str) -> None:
+        await self._runner.write(transactions.ownership.retire, worker_id)
+
+    async def holdings(self) -> dict[str, Holding]:
+        return await self._runner.read(transactions.ownership.holdings)
+
+    async def claim(self, names: Sequence[str], worker_id: str, over: Collection[str]) -> Mapping[str, int]:
+        return await self._runner.write(transactions.ownership.claim, names, worker_id, over)
+
+    async def release(self, worker_id: str, names: Sequence[str]) -> None:
+        await self._runner.write(transactions.ownership.release, worker_id, names)
+
+    async def seats(self) -> tuple[Seat, ...]:
+        found = await self._runner.read(transactions.ownership.seats, self._vault, self._sessions)
+        self._sessions = {known_by: session for known_by, session, _ in found}
+        return tuple({Seat(session, channel_name(channel)) for _, session, channel in found})
+
+    async def begin_file(self, key: str, size: int, now: datetime) -> None:
+        """Begin to keep a file, whose pieces follow."""
+        await self._runner.write(transactions.files.begin_file, key, size, now)
+
+    async def put_file_piece(self, key: str, number: int, piece: bytes) -> None:
+        await self._runner.write(transactions.files.put_file_piece, key, number, piece)
+
+    async def file_piece(self, key: str, number: int) -> bytes | None:
+        return await self._runner.read(transactions.files.file_piece, key, number)
+
+    async def files_size(self) -> int:
+        """Return the bytes of all files that are kept."""
+        return await self._runner.read(transactions.files.files_size)
+
+    async def files_before(self, moment: datetime) -> tuple[str, ...]:
+        return await self._runner.read(transactions.files.files_before, moment)
+
+    async def remove_files(self, keys: Sequence[str]) -> None:
+        await self._runner.write(transactions.files.remove_files, keys)
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless the engine can take a write transaction and answer in it."""

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, cast
 import structlog
 
 from pikarelay.errors import Unavailable
+from pikarelay.services.ports import Hear, Sign
 from pikarelay.store import compile as compiled
 from pikarelay.store import transactions
 from pikarelay.store.compile import Sql
@@ -32,6 +33,7 @@ from pikarelay.store.migrations import check_schema, sqlite_url
 from pikarelay.store.root_key import RootKey
 from pikarelay.store.sql import SqlStore
 from pikarelay.store.transactions import Transaction
+from pikarelay.store.transactions.form import ANNOUNCE
 from pikarelay.store.vault import Vault, new_data_key
 
 P = ParamSpec("P")
@@ -148,6 +150,20 @@ class SqliteRunner:
         finally:
             self._reader.close()
 
+    def subscribe(self, hear: Hear) -> None:
+        """Tell nothing: what happens here, this process does by itself."""
+        del hear
+
+    async def be_present(self, worker_id: str) -> int | None:
+        """Give no sign beside the lease."""
+        del worker_id
+        return None
+
+    async def signs(self, workers: Sequence[str]) -> Mapping[str, Sign]:
+        """Know of none."""
+        del workers
+        return {}
+
     # From here on: the writer's thread.
 
     def _write_groups(self) -> None:
@@ -236,7 +252,8 @@ def _drive(connection: sqlite3.Connection, statements: Mapping[str, Sql], transa
     try:
         name, params = next(transaction)
         while True:
-            rows = execute(statements[name].text, params).fetchall()
+            # Nobody else is to be told: one process works with the file.
+            rows = () if name is ANNOUNCE else execute(statements[name].text, params).fetchall()
             name, params = transaction.send(rows)
     except StopIteration as end:
         return cast("T", end.value)

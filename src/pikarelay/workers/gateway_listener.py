@@ -1,13 +1,13 @@
 """
 Keeps the accounts' Gateway sessions open and hands what they show to the observer.
 
-At the start it opens a session for every account, and for every job that was left unfinished, so that answers to presses of
-the last process are heard. After a gap in a session's stream it has the channels' histories read. Accounts that are set up, replaced or removed while it runs
-are taken up at once, or within seconds when another process did it.
+When this worker takes something up, it opens a session for every account there, and for every job that was left unfinished, so
+that answers to presses of the last worker are heard. After a gap in a session's stream it has the channels' histories read.
+Accounts that are set up, replaced or removed meanwhile are noticed at once, or within seconds when word of it is lost.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Container, Coroutine, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.messages import FeedInterrupted, Sighting
+from pikarelay.jobs.ownership import channel_name, session_name
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.observe_message import SightingObserver
@@ -59,13 +60,32 @@ class GatewayListener:
         self._loop = Loop("account_watcher", self._watch_accounts)
 
     async def start(self) -> None:
-        """Open the sessions in the background; the server does not wait for Discord to be ready."""
-        unfinished = await self._store.unfinished()
+        await self._loop.start()
+
+    async def take_up(self, names: Container[str]) -> None:
+        """Open the sessions of what is held from now on, in the background: nobody waits for Discord to be ready."""
+        unfinished = [
+            job for job in await self._store.unfinished() if session_name(job.discord_token) in names
+        ]
         await self.accounts_changed(unfinished)
         others = {(job.discord_token, job.channel) for job in unfinished} - set(self._accounts)
         for seat in others:
             self._spawn(self._open(seat, _of(seat, unfinished)))
-        await self._loop.start()
+
+    async def let_go(self, names: Container[str]) -> None:
+        """Close these sessions, so that another worker can go on with them."""
+        async with self._looking:
+            self._accounts = {
+                seat: updated
+                for seat, updated in self._accounts.items()
+                if session_name(seat[0]) not in names and channel_name(seat[1]) not in names
+            }
+        leaving = [token for token in self._discord.tokens() if session_name(token) in names]
+        await asyncio.gather(*(self._discord.leave(token) for token in leaving))
+
+    def wake(self) -> None:
+        """Look at the accounts soon: some have changed."""
+        self._spawn(self.accounts_changed())
 
     async def stop(self) -> None:
         await self._loop.stop()
@@ -77,7 +97,7 @@ class GatewayListener:
         """
         Open the sessions of new accounts, use those again that were set up anew, and close what nobody needs.
 
-        `left_open` are jobs of the last process; what was said about them is read once their session is there.
+        `left_open` are jobs of the last worker; what was said about them is read once their session is there.
         """
         async with self._looking:
             current = {(a.discord_token, a.channel): a.updated for a in await self._store.accounts()}

@@ -6,13 +6,14 @@ Every channel with waiting presses has a lane: a task that sends one after the o
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 
 from pikarelay.jobs.job import Job, PressPhase
+from pikarelay.jobs.ownership import channel_name
 from pikarelay.jobs.turns import look_again, next_press
 from pikarelay.services.board import Board
 from pikarelay.services.channel_view import ChannelView
@@ -57,10 +58,18 @@ class Presser:
         self._stopping = False
 
     async def start(self) -> None:
-        """Take up the presses that were waiting when the last process ended. Those that were sent are not touched."""
+        """Do nothing: work begins with `take_up`."""
+
+    async def take_up(self, names: Container[str]) -> None:
+        """Take up the presses that wait on these channels. Those that were sent are not touched."""
         for job in await self._store.unfinished():
-            if job.press.phase is PressPhase.WAITING:
+            if job.press.phase is PressPhase.WAITING and channel_name(job.channel) in names:
                 self.put(job)
+
+    async def let_go(self, names: Container[str]) -> None:
+        """Press no more on these channels, letting presses that have left hear Discord's answer."""
+        gone = [lane for channel, lane in self._lanes.items() if channel_name(channel) in names]
+        await asyncio.gather(*(lane.stop() for lane in gone))
 
     async def stop(self) -> None:
         """Stop all lanes, letting presses that have left hear Discord's answer. What waits is for the next process."""
@@ -68,7 +77,7 @@ class Presser:
         await asyncio.gather(*(lane.stop() for lane in list(self._lanes.values())))
 
     def put(self, job: Job) -> None:
-        """Queue the job's press behind those of its channel."""
+        """Queue the job's press behind those of its channel. A no-op for one that is queued already."""
         if self._stopping:
             return
         lane = self._lanes.get(job.channel)
@@ -103,8 +112,8 @@ class Lane:
         self._clock = clock
         self._waiting: list[Job] = []
         self._changed = asyncio.Event()
-        #: Set while a press is on its way to Discord.
-        self._sending = False
+        #: The job whose press is on its way to Discord.
+        self._sending: str | None = None
         self._stopping = False
         #: The application that answered here last; a command's own is not known before it is looked up.
         self._application_id: str | None = None
@@ -125,8 +134,9 @@ class Lane:
             await self._task
 
     def put(self, job: Job) -> None:
-        self._waiting.append(job)
-        self._changed.set()
+        if job.job_id != self._sending and all(job.job_id != its.job_id for its in self._waiting):
+            self._waiting.append(job)
+            self._changed.set()
 
     def _see(self, job: Job) -> None:
         """Take in that a job of the channel has changed. One that was given up while it waited waits no more."""
@@ -173,7 +183,7 @@ class Lane:
 
     async def _send(self, job: Job) -> None:
         self._waiting.remove(job)
-        self._sending = True
+        self._sending = job.job_id
         try:
             sent = await self._sender.send(job)
         except Exception:
@@ -181,7 +191,7 @@ class Lane:
             self._waiting.append(job)
             raise
         finally:
-            self._sending = False
+            self._sending = None
         if sent is not None:
             self._application_id = sent.press.application_id or self._application_id
 

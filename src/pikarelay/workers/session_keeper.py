@@ -1,14 +1,15 @@
 """
-Keeps what the Gateway sessions can be gone on with, so that the next process resumes them and misses nothing.
+Keeps what the Gateway sessions can be gone on with, so that whoever has them next resumes them and misses nothing.
 
 A session that has begun is written at once: one that is not known cannot be resumed, and lingers at Discord, which allows an
 account only so many. How far a session has come is written every few seconds, not with each event: after a crash the kept
 state is a little old, Discord replays a little more, and whoever is told something twice takes no notice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import timedelta
 
+from pikarelay.jobs.ownership import session_name_of
 from pikarelay.services.ports import Clock, KeptSession, Sessions, Store
 from pikarelay.workers.loop import Loop
 
@@ -28,9 +29,20 @@ class SessionKeeper:
         self._loop = Loop("session_keeper", self._once)
 
     async def start(self) -> None:
-        self._kept = await self._store.kept_sessions()
-        self._sessions.resume(self._kept)
         await self._loop.start()
+
+    async def take_up(self, names: Container[str]) -> None:
+        """Hand over what is kept of these sessions, before they are opened."""
+        mine = _named(names, await self._store.kept_sessions())
+        self._sessions.resume(mine)
+        self._kept = {**self._kept, **mine}
+
+    async def let_go(self, names: Container[str]) -> None:
+        """Keep the last state of these sessions, which are closed by now, and know nothing of them any more."""
+        await self._keep()
+        gone = _named(names, {**self._kept, **self._sessions.sessions()})
+        self._sessions.drop(gone)
+        self._kept = {digest: kept for digest, kept in self._kept.items() if digest not in gone}
 
     async def stop(self) -> None:
         await self._loop.stop()
@@ -45,10 +57,15 @@ class SessionKeeper:
     async def _keep(self) -> None:
         current = dict(self._sessions.sessions())
         if current != self._kept:
-            await self._store.keep_sessions(current)
+            changed = {digest: kept for digest, kept in current.items() if self._kept.get(digest) != kept}
+            await self._store.keep_sessions(changed, self._kept.keys() - current.keys())
             self._kept = current
         self._written = self._clock.now()
 
 
 def _ids(sessions: Mapping[bytes, KeptSession]) -> set[str]:
     return {session.session_id for session in sessions.values()}
+
+
+def _named(names: Container[str], sessions: Mapping[bytes, KeptSession]) -> dict[bytes, KeptSession]:
+    return {digest: kept for digest, kept in sessions.items() if session_name_of(digest) in names}

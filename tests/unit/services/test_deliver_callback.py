@@ -31,7 +31,9 @@ def receiver() -> FakeReceiver:
 
 @pytest.fixture
 def delivery(relay: FakeRelay, receiver: FakeReceiver) -> CallbackDelivery:
-    return CallbackDelivery(relay.store, receiver, relay.board, relay.clock, SCHEDULE, lambda: 0.5)
+    return CallbackDelivery(
+        relay.store, receiver, relay.answers, relay.board.tally, relay.clock, SCHEDULE, lambda: 0.5
+    )
 
 
 async def due(relay: FakeRelay) -> Callback:

@@ -329,10 +329,10 @@ async def test_given_up_while_it_is_admitted(relay: FakeRelay, monkeypatch: pyte
     """A job that is written although nobody waits for its answer any more is pressed, and holds no place for nothing."""
     admit, begun, go = relay.store.admit, asyncio.Event(), asyncio.Event()
 
-    async def slow(*its: Any) -> Job:
+    async def slow(*its: Any, **more: Any) -> Job:
         begun.set()
         await go.wait()
-        return await admit(*its)
+        return await admit(*its, **more)
 
     monkeypatch.setattr(relay.store, "admit", slow)
     post = relay.retry()

@@ -33,7 +33,9 @@ def receiver() -> FakeReceiver:
 
 @pytest.fixture
 async def dispatcher(relay: FakeRelay, receiver: FakeReceiver) -> AsyncIterator[CallbackDispatcher]:
-    delivery = CallbackDelivery(relay.store, receiver, relay.board, relay.clock, SCHEDULE, lambda: 0.5)
+    delivery = CallbackDelivery(
+        relay.store, receiver, relay.answers, relay.board.tally, relay.clock, SCHEDULE, lambda: 0.5
+    )
     dispatcher = CallbackDispatcher(relay.store, delivery, relay.board, relay.clock)
     await dispatcher.start()
     await settle()

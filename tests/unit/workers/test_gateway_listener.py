@@ -8,6 +8,7 @@ import pytest
 from pikarelay.errors import AccountUnusable, DiscordUnavailable
 from pikarelay.jobs.job import PressPhase, Status
 from pikarelay.jobs.messages import FeedInterrupted
+from pikarelay.jobs.ownership import EVERYTHING
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import Identity
 from pikarelay.workers.gateway_listener import GatewayListener
@@ -35,6 +36,7 @@ async def test_sessions_of_accounts_and_of_open_jobs(relay: FakeRelay, listener:
     relay.store.jobs["a"] = a_running_job("a")
     relay.store.jobs["b"] = a_job("b", discord_token=Secret("mine"), channel=OTHER)
     await listener.start()
+    await listener.take_up(EVERYTHING)
     await settle()
 
     assert {(TOKEN, CHANNEL), ("mine", OTHER)} == set(relay.discord.listening)
@@ -46,6 +48,7 @@ async def test_answers_to_the_last_process(relay: FakeRelay, listener: GatewayLi
     relay.store.jobs["job-1"] = a_running_job(press=PressPhase.BOUND, status=Status.STARTED)
     relay.discord.messages[a_result().id] = a_result()
     await listener.start()
+    await listener.take_up(EVERYTHING)
     await settle()
 
     assert Status.COMPLETED is relay.job().status
@@ -62,6 +65,7 @@ async def test_account_that_is_not_ready(
     for channel in (CHANNEL, OTHER):
         await relay.store.put_account(an_account(channel))
     await listener.start()
+    await listener.take_up(EVERYTHING)
     await settle()
 
     assert 2 == len(relay.discord.listening)
@@ -116,6 +120,7 @@ async def test_stop_ends_what_is_under_way(relay: FakeRelay, listener: GatewayLi
     """A stop leaves no task behind."""
     await relay.store.put_account(an_account())
     await listener.start()
+    await listener.take_up(EVERYTHING)
     await listener.stop()
     await settle()
 
@@ -126,6 +131,7 @@ async def test_replaced_token(relay: FakeRelay, listener: GatewayListener) -> No
     """A new token listens at once; the old one's session is closed when no job needs it any more."""
     await relay.store.put_account(an_account())
     await listener.start()
+    await listener.take_up(EVERYTHING)
     await settle()
     relay.store.jobs["job-1"] = a_running_job()
     await relay.store.put_account(an_account(discord_token=Secret("fresh"), updated=relay.clock.now()))
@@ -143,6 +149,7 @@ async def test_account_set_up_anew(relay: FakeRelay, listener: GatewayListener) 
     """The same token stored again, by whichever process, is used again within seconds, and only then."""
     await relay.store.put_account(an_account())
     await listener.start()
+    await listener.take_up(EVERYTHING)
     await relay.clock.advance(timedelta(seconds=20))
     assert [] == relay.discord.released
     await relay.store.put_account(an_account(updated=relay.clock.now()))
@@ -156,6 +163,7 @@ async def test_removed_account(relay: FakeRelay, listener: GatewayListener) -> N
     """The session of an account that was removed is closed."""
     await relay.store.put_account(an_account())
     await listener.start()
+    await listener.take_up(EVERYTHING)
     await relay.store.delete_account("caller-1", CHANNEL)
     await listener.accounts_changed()
 

@@ -9,6 +9,7 @@ import pytest
 from pikarelay.errors import DiscordRateLimited
 from pikarelay.jobs.job import Job, PressPhase, Status
 from pikarelay.jobs.lifecycle import Cancelled
+from pikarelay.jobs.ownership import EVERYTHING
 from pikarelay.workers.presser import Presser
 from tests.factories import CHANNEL, a_job, a_message, a_press, a_result, a_running_job
 from tests.fakes.clock import settle
@@ -218,6 +219,7 @@ async def test_restart_takes_up_what_waits(relay: FakeRelay) -> None:
         relay.store.jobs[name] = a_job(name, prompt=f"prompt {name}", press=press, created=created)
     relay.store.jobs["f"] = a_job("f", status=Status.CANCELLED, press=a_press(nonce="n-f"))
     await relay.presser.start()
+    await relay.presser.take_up(EVERYTHING)
     await relay.clock.advance(25 * SECOND)
     await relay.say("b", a_message())
     await settle()

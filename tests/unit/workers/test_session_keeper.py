@@ -1,8 +1,9 @@
 """Sessions are handed from one process to the next."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
+from pikarelay.jobs.ownership import EVERYTHING
 from pikarelay.services.ports import KeptSession
 from pikarelay.workers.session_keeper import SessionKeeper
 from tests.fakes.relay import FakeRelay
@@ -24,12 +25,16 @@ class FakeSessions:
     def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
         self.resumed.append(dict(sessions))
 
+    def drop(self, digests: Collection[bytes]) -> None:
+        self.now = {digest: kept for digest, kept in self.now.items() if digest not in digests}
+
 
 async def test_a_new_session_is_kept_at_once(relay: FakeRelay) -> None:
     """A session that has just begun is kept within half a second; that one goes on, within five."""
     sessions = FakeSessions()
     keeper = SessionKeeper(relay.store, sessions, relay.clock)
     await keeper.start()
+    await keeper.take_up(EVERYTHING)
     sessions.now = {b"d": A}
     await relay.clock.advance(timedelta(seconds=0.5))
     assert {b"d": A} == relay.store.sessions
@@ -49,6 +54,7 @@ async def test_handed_on(relay: FakeRelay) -> None:
     sessions = FakeSessions()
     keeper = SessionKeeper(relay.store, sessions, relay.clock)
     await keeper.start()
+    await keeper.take_up(EVERYTHING)
     assert [{b"d": A}] == sessions.resumed
     sessions.now = {b"d": B}
     await relay.clock.advance(timedelta(seconds=5))

@@ -8,7 +8,7 @@ refuses is remembered as such, and Discord is not asked again.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -79,6 +79,7 @@ class DiscordAccounts:
         session_wait: timedelta = timedelta(seconds=120),
         intents: int | None = None,
         patterns: Iterable[Pattern] = (),
+        may_listen: Callable[[Secret], bool] = lambda _token: True,
         resume: Mapping[bytes, KeptSession] = MappingProxyType({}),
         jitter: Callable[[], float] = random.random,
         timeout: aiohttp.ClientTimeout = TIMEOUT,
@@ -88,6 +89,7 @@ class DiscordAccounts:
 
         `gateway_url` None: ask Discord. `application_id` None: go by `application_name`. `intents` None: send none,
         as user clients do. `resume` holds what `sessions` returned, perhaps in another process.
+        `may_listen` says whether a token's session is this process's to open.
         """
         self._clock = clock
         self._gateway_url = gateway_url
@@ -97,6 +99,7 @@ class DiscordAccounts:
         #: By the user that the token's first part names.
         self._identify_paces: dict[str, IdentifyPace] = {}
         self._is_stopped = False
+        self._may_listen = may_listen
         #: By the token's digest; each is gone on with once.
         self._resume = dict(resume)
         #: What there was when everything was stopped.
@@ -132,6 +135,8 @@ class DiscordAccounts:
     # The port
 
     async def identify(self, token: Secret, channel: str) -> Identity:
+        if not self._may_listen(token):
+            raise DiscordUnavailable("The account's session is another worker's", may_have_happened=False)
         return await self._account(token).identify(channel)
 
     def turn(self, token: Secret) -> AbstractAsyncContextManager[None]:
@@ -201,6 +206,24 @@ class DiscordAccounts:
         if account is not None:
             await account.stop()
 
+    def tokens(self) -> frozenset[Secret]:
+        """Return those for which there is a session, or was asked for one."""
+        return frozenset(self._accounts)
+
+    async def leave(self, token: Secret) -> None:
+        """Close an account's session, and keep what somebody else, or we again, can go on with."""
+        account = self._accounts.pop(token, None)
+        if account is None:
+            return
+        await account.stop()
+        if (kept := _kept_of(account)) is not None:
+            self._resume[token.digest] = kept
+
+    def drop(self, digests: Collection[bytes]) -> None:
+        """Know nothing more of these sessions: somebody else goes on with them."""
+        for digest in digests:
+            self._resume.pop(digest, None)
+
     def sessions(self) -> dict[bytes, KeptSession]:
         """
         Return what each session can be gone on with, by another process too, under the SHA-256 of its token.
@@ -211,20 +234,19 @@ class DiscordAccounts:
 
     def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
         """Go on with these sessions where their tokens are asked for. Call it before that."""
+        # Accounts that were only read with have no session, and would not take up this one.
+        for token in [t for t, account in self._accounts.items() if not account.gateway.is_running]:
+            if token.digest in sessions:
+                del self._accounts[token]
         self._resume.update(sessions)
 
     # Inside
 
     def _sessions(self) -> dict[bytes, KeptSession]:
         live = {
-            token.digest: KeptSession(
-                user_id=state.user_id,
-                session_id=state.session_id,
-                sequence=state.sequence,
-                resume_url=state.resume_url,
-            )
+            token.digest: kept
             for token, account in self._accounts.items()
-            if (state := account.gateway.safe_state) is not None
+            if (kept := _kept_of(account)) is not None
         }
         return {**self._resume, **live}
 
@@ -281,6 +303,18 @@ _STATES = {
 def _health_of(its: AccountState) -> AccountHealth:
     state = _STATES[its.link] if its.standing == Standing.GOOD else HealthState(its.standing)
     return AccountHealth(state=state, reason=its.reason, until=its.until)
+
+
+def _kept_of(account: DiscordAccount) -> KeptSession | None:
+    state = account.gateway.safe_state
+    if state is None:
+        return None
+    return KeptSession(
+        user_id=state.user_id,
+        session_id=state.session_id,
+        sequence=state.sequence,
+        resume_url=state.resume_url,
+    )
 
 
 def _state_of(kept: KeptSession | None) -> SessionState | None:

@@ -7,6 +7,8 @@ nothing was written.
 
 from typing import Protocol
 
+from pikarelay.services.ports.announcements import Announcement, Announcer, Hear, News
+from pikarelay.services.ports.answers import AnswerStore, Giving, Refusal
 from pikarelay.services.ports.callbacks import (
     Callback,
     CallbackDraft,
@@ -50,6 +52,7 @@ from pikarelay.services.ports.mirror import (
     MirrorStore,
 )
 from pikarelay.services.ports.orphans import Orphan, OrphanReason, OrphanStore
+from pikarelay.services.ports.ownership import Hold, Holds, Member, NotHeld, OwnershipStore, Sign
 from pikarelay.services.ports.sessions import KeptSession, Sessions, SessionStore
 from pikarelay.services.ports.system import Clock, Ids
 
@@ -57,6 +60,9 @@ __all__ = [
     "KEY_LIFETIME",
     "AccountsHealth",
     "AccountsWatcher",
+    "Announcement",
+    "Announcer",
+    "AnswerStore",
     "ApiToken",
     "ButtonPress",
     "Callback",
@@ -81,7 +87,11 @@ __all__ = [
     "Figures",
     "FileSource",
     "FileToUpload",
+    "Giving",
     "HealthStore",
+    "Hear",
+    "Hold",
+    "Holds",
     "Identity",
     "Ids",
     "JobStore",
@@ -90,16 +100,22 @@ __all__ = [
     "KeyStore",
     "KeyTaken",
     "KeyedJob",
+    "Member",
     "MessageTaken",
     "Mirror",
     "MirrorStore",
+    "News",
+    "NotHeld",
     "Orphan",
     "OrphanReason",
     "OrphanStore",
+    "OwnershipStore",
+    "Refusal",
     "Resealed",
     "SessionStore",
     "Sessions",
     "Sightings",
+    "Sign",
     "Store",
     "TargetGuard",
     "UploadKeeper",
@@ -111,12 +127,14 @@ __all__ = [
 class Store(
     CallerStore,
     JobStore,
+    AnswerStore,
     OrphanStore,
     SessionStore,
     HealthStore,
     CallbackStore,
     MirrorStore,
     WatchedStore,
+    Announcer,
     Protocol,
 ):
     """Everything that must outlive the process."""

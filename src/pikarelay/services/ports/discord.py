@@ -102,6 +102,14 @@ class Discord(Protocol):
         """Close an account's session and forget all about it. A no-op for a token nobody asked for."""
         ...
 
+    def tokens(self) -> frozenset[Secret]:
+        """Return those for which there is a session, or was asked for one."""
+        ...
+
+    async def leave(self, token: Secret) -> None:
+        """Close an account's session so that somebody else can go on with it."""
+        ...
+
     async def refresh_links(self, token: Secret, links: Sequence[str]) -> Mapping[str, str]:
         """Return for links to attachments, 50 at most, ones that last a day from now; those that Discord knows."""
         ...

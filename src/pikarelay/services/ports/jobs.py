@@ -74,6 +74,8 @@ class JobStore(Protocol):
         channels: Sequence[str],
         decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
         key: RequestKey | None = None,
+        *,
+        answer_until: datetime | None = None,
     ) -> Job:
         """
         Let `decide` see which jobs execute on each of the caller's channels, and insert the job it returns.
@@ -82,7 +84,8 @@ class JobStore(Protocol):
         `decide` raises is passed on, and nothing is written. `decide` must be pure: it may run in another thread.
 
         With a key, its use is written with the job, and goes with the job. When the caller has used it less than
-        `KEY_LIFETIME` before the job's creation, raises `KeyTaken` and writes nothing.
+        `KEY_LIFETIME` before the job's creation, raises `KeyTaken` and writes nothing. With `answer_until`, its POST owes
+        an answer, until then at the latest.
         """
         ...
 
@@ -91,7 +94,8 @@ class JobStore(Protocol):
         Read one job, let `decide` say what becomes of it, and write that, as one transaction.
 
         Returns the job as it is afterwards; None when there is no such job, or `decide` returned None. When the
-        message of the change belongs to another job already, raises `MessageTaken` and writes nothing.
+        message of the change belongs to another job already, raises `MessageTaken` and writes nothing. As a worker sees it,
+        raises `NotHeld` for a job on a channel that is not its own.
         """
         ...
 

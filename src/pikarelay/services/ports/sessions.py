@@ -1,6 +1,6 @@
 """Gateway sessions, as they outlive a process."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import msgspec
@@ -19,8 +19,10 @@ class KeptSession(msgspec.Struct, frozen=True, kw_only=True):
 class SessionStore(Protocol):
     """What each session can be gone on with."""
 
-    async def keep_sessions(self, sessions: Mapping[bytes, KeptSession]) -> None:
-        """Keep these sessions, by the SHA-256 of their token, and forget all others."""
+    async def keep_sessions(
+        self, sessions: Mapping[bytes, KeptSession], forgotten: Collection[bytes] = ()
+    ) -> None:
+        """Keep these sessions, by the SHA-256 of their token, and forget those. A worker's, where it holds them."""
         ...
 
     async def kept_sessions(self) -> dict[bytes, KeptSession]: ...
@@ -35,4 +37,8 @@ class Sessions(Protocol):
 
     def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
         """Go on with these sessions where their tokens are asked for. Call it before that."""
+        ...
+
+    def drop(self, digests: Collection[bytes]) -> None:
+        """Know nothing more of these sessions: they are closed here, and somebody else goes on with them."""
         ...

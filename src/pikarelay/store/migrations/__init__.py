@@ -35,7 +35,7 @@ _CONNECT_SECONDS = 5.0
 _ALEMBIC = threading.Lock()
 
 #: The last of the scripts in `versions`.
-NEEDED = "0004"
+NEEDED = "0005"
 
 
 class SchemaState(NamedTuple):
@@ -139,6 +139,9 @@ def _upgrade(url: str, config: "Config") -> None:
     from alembic import command
 
     def upgrade(connection: sa.Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            # Of nodes that start together, one migrates, and the others find it done.
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1885957985, 0)")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -21,6 +21,7 @@ from pikarelay.store.rows.callbacks import (
 from pikarelay.store.rows.callers import (
     account_from,
     account_params,
+    account_token,
     api_token_from,
     api_token_params,
     caller_from,
@@ -28,7 +29,7 @@ from pikarelay.store.rows.callers import (
 )
 from pikarelay.store.rows.columns import Params, Row, from_ms, to_ms, to_ms_or_none
 from pikarelay.store.rows.health import health_from, health_params
-from pikarelay.store.rows.jobs import JobDocument, job_from, job_params, key_params, sealed_token
+from pikarelay.store.rows.jobs import JobDocument, job_from, job_params, job_token, key_params, sealed_token
 from pikarelay.store.rows.mirror import copy_from, new_copy_params, outcome_params
 from pikarelay.store.rows.orphans import orphan_from, orphan_params
 from pikarelay.store.rows.sessions import session_from, session_params
@@ -42,6 +43,7 @@ __all__ = [
     "SealedColumn",
     "account_from",
     "account_params",
+    "account_token",
     "api_token_from",
     "api_token_params",
     "attempt_from",
@@ -61,6 +63,7 @@ __all__ = [
     "health_params",
     "job_from",
     "job_params",
+    "job_token",
     "key_params",
     "new_copy_params",
     "orphan_from",

@@ -4,6 +4,7 @@ from pikarelay.jobs.job import (
     Account,
     Caller,
 )
+from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
     ApiToken,
 )
@@ -86,3 +87,9 @@ def account_from(row: Row, vault: Vault) -> Account:
         max_jobs=max_jobs,
         updated=from_ms(updated),
     )
+
+
+def account_token(row: Row, vault: Vault) -> Secret:
+    """Return the token of a row that has an account's caller, channel and sealed token."""
+    caller_id, channel, sealed = row
+    return vault.secret(sealed, "accounts", account_place(caller_id, channel), "discord_token")

@@ -15,6 +15,7 @@ from pikarelay.jobs.job import (
     Verb,
 )
 from pikarelay.jobs.requests import RequestKey
+from pikarelay.jobs.secret import Secret
 from pikarelay.store.rows.columns import Params, Row, from_ms, to_ms, to_ms_or_none
 from pikarelay.store.vault import Vault
 
@@ -185,3 +186,9 @@ def job_from(row: Row, vault: Vault) -> Job:
 
 def key_params(job: Job, key: RequestKey) -> Params:
     return {"digest": key.digest, "job_id": job.job_id, "created": to_ms(job.created)}
+
+
+def job_token(row: Row, vault: Vault) -> Secret:
+    """Return the token of a row that has a job's id, channel and sealed token."""
+    job_id, _channel, sealed = row
+    return vault.secret(sealed, "jobs", job_id, "discord_token")

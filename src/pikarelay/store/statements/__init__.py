@@ -11,13 +11,16 @@ transaction is alone anyway.
 import sqlalchemy as sa
 
 from pikarelay.store.statements import (
+    answers,
     callbacks,
     callers,
     figures,
+    files,
     health,
     jobs,
     mirror,
     orphans,
+    ownership,
     sessions,
     vault,
 )
@@ -27,7 +30,20 @@ __all__ = ["STATEMENTS", "Insert", "Statement"]
 
 STATEMENTS: dict[str, Statement] = {
     name: value
-    for module in (callers, figures, jobs, orphans, sessions, health, callbacks, mirror, vault)
+    for module in (
+        callers,
+        figures,
+        jobs,
+        answers,
+        orphans,
+        sessions,
+        health,
+        callbacks,
+        mirror,
+        files,
+        ownership,
+        vault,
+    )
     for name, value in vars(module).items()
     if not name.startswith("_") and isinstance(value, Insert | sa.Executable)
 }

@@ -8,13 +8,16 @@ its own: a count in the locking statement would still see the time before the lo
 """
 
 from pikarelay.store.transactions import (
+    answers,
     callbacks,
     callers,
     figures,
+    files,
     health,
     jobs,
     mirror,
     orphans,
+    ownership,
     sessions,
     vault,
 )
@@ -22,13 +25,16 @@ from pikarelay.store.transactions.form import Transaction
 
 __all__ = [
     "Transaction",
+    "answers",
     "callbacks",
     "callers",
     "figures",
+    "files",
     "health",
     "jobs",
     "mirror",
     "orphans",
+    "ownership",
     "sessions",
     "vault",
 ]

@@ -24,11 +24,12 @@ from pikarelay.services.ports import (
     CallbackOutcome,
     CallbackSecret,
     DecideOutcome,
+    News,
 )
 from pikarelay.store import rows
 from pikarelay.store.rows import Params
 from pikarelay.store.rules import DISABLED, AlreadyThere, callback_state, target_due
-from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.transactions.form import Transaction, announce
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
@@ -151,6 +152,7 @@ def put_health(target: str, health: Health) -> Transaction[bool]:
     if not found:
         return False
     yield from _put_health(rows.target_from(found[0]), health)
+    yield announce(News.CALLBACKS)
     return True
 
 
@@ -197,6 +199,8 @@ def _replay(records: Sequence[CallbackRecord], now: datetime) -> Transaction[tup
                 yield "replay_callback", rows.replay_params(record, now)
                 replayed.append(record.job_id)
         yield from _reschedule(msgspec.structs.replace(target, health=another_chance(target.health)))
+    if replayed:
+        yield announce(News.CALLBACKS)
     return tuple(replayed)
 
 

@@ -5,10 +5,11 @@ from datetime import datetime
 from pikarelay.jobs.job import Account, Caller
 from pikarelay.services.ports import (
     ApiToken,
+    News,
 )
 from pikarelay.store import rows
 from pikarelay.store.rules import AlreadyThere
-from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.transactions.form import Transaction, announce
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
@@ -50,6 +51,7 @@ def revoke_api_token(token_id: str, now: datetime) -> Transaction[bool]:
 
 def put_account(account: Account, vault: Vault) -> Transaction[None]:
     yield "put_account", rows.account_params(account, vault)
+    yield announce(News.ACCOUNTS, channel=account.channel)
 
 
 def account(caller_id: str, channel: str, vault: Vault) -> Transaction[Account | None]:
@@ -68,4 +70,5 @@ def accounts(caller_id: str | None, vault: Vault) -> Transaction[tuple[Account, 
 
 def delete_account(caller_id: str, channel: str) -> Transaction[bool]:
     deleted = yield "delete_account", {"caller_id": caller_id, "channel": channel}
+    yield announce(News.ACCOUNTS, channel=channel)
     return bool(deleted)

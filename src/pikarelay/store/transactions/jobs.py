@@ -4,13 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from pikarelay.jobs.job import Job
+from pikarelay.jobs.ownership import channel_name
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
     KEY_LIFETIME,
     Change,
+    Holds,
     KeyedJob,
     KeyTaken,
     MessageTaken,
+    News,
+    NotHeld,
     Sightings,
 )
 from pikarelay.store import rows
@@ -19,8 +23,9 @@ from pikarelay.store.rules import AlreadyThere, check_identity
 from pikarelay.store.schema import jobs as jobs_table
 from pikarelay.store.statements.jobs import MESSAGES_AT_ONCE, OWNERS_AT_ONCE, UPLOADS_AT_ONCE
 from pikarelay.store.transactions.callbacks import insert_callback
-from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.transactions.form import Transaction, announce
 from pikarelay.store.transactions.mirror import insert_copies
+from pikarelay.store.transactions.ownership import is_held
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
@@ -103,6 +108,7 @@ def admit(
     channels: Sequence[str],
     decide: Callable[[Mapping[str, tuple[str, ...]]], Job],
     key: RequestKey | None,
+    answer_until: datetime | None,
     vault: Vault,
 ) -> Transaction[Job]:
     # In one order for everybody, so that two admissions never wait for each other.
@@ -118,6 +124,10 @@ def admit(
         yield "insert_upload", {"upload_key": upload.key, "job_id": admitted.job_id}
     if key is not None:
         yield from _use_key(admitted, key)
+    if answer_until is not None:
+        until = rows.to_ms(answer_until)
+        yield "insert_answer", {"job_id": admitted.job_id, "until": until, "state": "open", "refusal": None}
+    yield announce(News.ADMITTED, admitted.job_id, admitted.channel)
     return admitted
 
 
@@ -128,11 +138,15 @@ def _use_key(job: Job, key: RequestKey) -> Transaction[None]:
         raise KeyTaken
 
 
-def change(job_id: str, decide: Callable[[Job], Change | None], vault: Vault) -> Transaction[Job | None]:
+def change(
+    job_id: str, decide: Callable[[Job], Change | None], vault: Vault, holds: Holds | None = None
+) -> Transaction[Job | None]:
     found = yield "job_to_change", {"job_id": job_id}
     if not found:
         return None
     (before,) = yield from opened(rows.job_from, found, vault)
+    if not (yield from is_held(channel_name(before.channel), holds)):
+        raise NotHeld(channel_name(before.channel))
     decided = decide(before)
     if decided is None:
         return None
@@ -147,6 +161,8 @@ def change(job_id: str, decide: Callable[[Job], Change | None], vault: Vault) ->
         yield from insert_callback(decided.callback, after.caller_id)
     if decided.copies is not None:
         yield from insert_copies(decided.copies, job_id)
+    if before.status is not after.status:
+        yield announce(News.ENDED if after.is_final else News.CHANGED, job_id, after.channel)
     return after
 
 

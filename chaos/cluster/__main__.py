@@ -1,0 +1,41 @@
+"""`python -m chaos.cluster [--seed N] [--seconds N] [--channels N] [--nodes N] [--folder PATH]`. Exits 1 when anything was violated."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from chaos.cli import commit
+from chaos.cluster.run import CHANNELS, run
+from chaos.stage import copied_sources
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m chaos.cluster", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=240, help="of strikes")
+    parser.add_argument("--channels", type=int, default=CHANNELS)
+    parser.add_argument("--nodes", type=int, default=3, help="of each role")
+    parser.add_argument("--folder", type=Path, help="where the ledgers go; a new folder unless given")
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="pikarelay-cluster-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    copied_sources(folder)
+    print(f"chaos cluster: seed {options.seed}, commit {commit()}, ledgers in {folder}", flush=True)
+    began = time.monotonic()
+    verdict, played = asyncio.run(run(folder, options.seed, options.seconds, options.channels, options.nodes))
+    violations = [*verdict.violations, *played.takeovers.judge(verdict.history)]
+    struck = ", ".join(f"{count} {name}" for name, count in sorted(Counter(played.strikes).items()))
+    print(f"strikes: {struck}")
+    print(", ".join(f"{count} {name}" for name, count in verdict.numbers.items()))
+    print(*played.takeovers.lines(), sep="\n")
+    print(*(f"VIOLATED {violation}" for violation in violations[:20]), sep="\n")
+    print(f"{len(violations)} violations, {time.monotonic() - began:.0f} s")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

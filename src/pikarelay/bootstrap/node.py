@@ -1,0 +1,195 @@
+"""What every node has, whatever its role: the store, and the ways out."""
+
+import secrets
+import time
+from contextlib import AsyncExitStack
+
+import aiohttp
+import msgspec
+
+from pikarelay import __version__
+from pikarelay.bootstrap.mirror import files_at, open_mirror
+from pikarelay.bootstrap.server import Worker
+from pikarelay.bootstrap.stores import is_shared, open_server_store, open_uploads
+from pikarelay.callbacks.addresses import AddressPolicy
+from pikarelay.callbacks.guard import GuardedResolver
+from pikarelay.callbacks.names import Lookup, NameServers
+from pikarelay.discord.client.accounts import DiscordAccounts
+from pikarelay.discord.client.gateway import OnSighting
+from pikarelay.outbound import DNS_SECONDS, open_origin_session
+from pikarelay.services.account_health import HealthOffice
+from pikarelay.services.answers import Answers, LocalAnswers
+from pikarelay.services.board import Board
+from pikarelay.services.configure_account import AccountOffice
+from pikarelay.services.configure_caller import CallerOffice
+from pikarelay.services.issue_token import TokenOffice
+from pikarelay.services.keep_orphans import OrphanKeeper
+from pikarelay.services.manage_callbacks import CallbackOffice
+from pikarelay.services.manage_copies import CopyOffice
+from pikarelay.services.ownership import Holdings
+from pikarelay.services.ports import AccountsWatcher, Mirror, TargetGuard
+from pikarelay.services.readiness import Readiness
+from pikarelay.services.record_event import EventRecorder
+from pikarelay.services.refresh_links import LinkRefresher
+from pikarelay.services.rotate_keys import KeyRotation
+from pikarelay.services.shared_answers import SharedAnswers
+from pikarelay.settings import CallbackSettings, DiscordSettings, Settings
+from pikarelay.store.sql import SqlStore
+from pikarelay.store.uploads import Uploads
+from pikarelay.system import SystemClock, SystemIds, free_bytes
+from pikarelay.workers.hearer import Hearer
+
+USER_AGENT = f"pikarelay/{__version__} (+https://github.com/pikarelay/pikarelay)"
+
+
+class Offices(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line works with, beside a server or without one."""
+
+    store: SqlStore
+    tokens: TokenOffice
+    accounts: AccountOffice
+    health: HealthOffice
+    callers: CallerOffice
+    orphans: OrphanKeeper
+    callbacks: CallbackOffice
+    copies: CopyOffice
+    keys: KeyRotation
+
+    @classmethod
+    def of(
+        cls,
+        store: SqlStore,
+        clock: SystemClock,
+        ids: SystemIds,
+        guard: TargetGuard,
+        files_at: str | None,
+        watcher: AccountsWatcher | None = None,
+        board: Board | None = None,
+    ) -> "Offices":
+        """`board` is that of a server in this process, if there is one: it is told what has become due."""
+        board = board or Board()
+        return cls(
+            store=store,
+            tokens=TokenOffice(store, clock, ids, secrets.token_bytes),
+            accounts=AccountOffice(store, clock, watcher),
+            health=HealthOffice(store, clock),
+            orphans=OrphanKeeper(store, EventRecorder(store, board, clock, ids, files_at)),
+            callers=CallerOffice(store),
+            callbacks=CallbackOffice(store, guard, clock, ids, secrets.token_bytes, board.callback_due.set),
+            copies=CopyOffice(store, clock, board.copy_due.set),
+            keys=KeyRotation(store.keys, clock),
+        )
+
+
+class LateWatcher:
+    """Passes on that accounts have changed to whoever there is by then. Implements `AccountsWatcher`."""
+
+    def __init__(self) -> None:
+        self.watcher: AccountsWatcher | None = None
+
+    async def accounts_changed(self) -> None:
+        if self.watcher is not None:
+            await self.watcher.accounts_changed()
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts that all roles of one node share."""
+
+    settings: Settings
+    clock: SystemClock
+    ids: SystemIds
+    worker_id: str
+    board: Board
+    store: SqlStore
+    #: What this node holds of a store that it shares. None: it shares it with nobody.
+    holdings: Holdings | None
+    answers: Answers
+    uploads: Uploads
+    names: NameServers
+    discord: DiscordAccounts
+    links: LinkRefresher
+    mirror: Mirror | None
+    readiness: Readiness
+    accounts_watcher: LateWatcher
+    offices: Offices
+    #: What runs in the background in any role.
+    loops: tuple[Worker, ...]
+
+
+async def open_node(settings: Settings, stack: AsyncExitStack, on_sighting: OnSighting) -> Node:
+    """Open the store and the sessions, until the stack is left. `on_sighting` is given what Discord's Gateway shows."""
+    clock, board = SystemClock(), Board()
+    ids = SystemIds(clock.now)
+    store = await stack.enter_async_context(open_server_store(settings, clock))
+    worker_id = ids.job_id()
+    holdings = Holdings(worker_id) if is_shared(settings) else None
+    answers, loops = _answers(store, board, clock, holdings)
+    names = await stack.enter_async_context(NameServers.open(settings.callbacks.nameservers))
+    discord = DiscordAccounts(
+        await stack.enter_async_context(discord_session(settings.discord)),
+        clock=clock,
+        on_sighting=on_sighting,
+        base_url=settings.discord.api_url,
+        gateway_url=settings.discord.gateway_url,
+        application_id=settings.discord.application_id,
+        application_name=settings.discord.application_name,
+        press_interval=settings.discord.press_interval,
+        session_wait=settings.discord.session_wait,
+        may_listen=(lambda _: True) if holdings is None else holdings.keeps_session,
+    )
+    guard = target_guard(settings.callbacks, names)
+    watcher = LateWatcher()
+    return Node(
+        settings=settings,
+        clock=clock,
+        ids=ids,
+        worker_id=worker_id,
+        board=board,
+        store=store,
+        holdings=holdings,
+        answers=answers,
+        uploads=open_uploads(settings, store, clock),
+        names=names,
+        discord=discord,
+        links=LinkRefresher(store, discord, clock),
+        mirror=await stack.enter_async_context(open_mirror(settings.mirror)),
+        readiness=Readiness(
+            store,
+            lambda: free_bytes(settings.store.data_folder),
+            settings.store.least_free,
+            time.monotonic,
+        ),
+        accounts_watcher=watcher,
+        offices=Offices.of(store, clock, ids, guard, files_at(settings), watcher, board),
+        loops=loops,
+    )
+
+
+def _answers(
+    store: SqlStore, board: Board, clock: SystemClock, holdings: Holdings | None
+) -> tuple[Answers, tuple[Worker, ...]]:
+    if holdings is None:
+        return LocalAnswers(store, board, clock), ()
+    shared = SharedAnswers(store, board, clock)
+    return shared, (shared, Hearer(store, board, clock))
+
+
+def discord_session(settings: DiscordSettings) -> aiohttp.ClientSession:
+    """
+    Open the session that may reach Discord: the API's origin and, when that is Discord's own, the hosts it sends us to.
+
+    The Gateway's address and the upload bucket's come in Discord's answers. With another API (a local Discord), they are
+    on the same origin, or the operator names the Gateway.
+    """
+    origins = [settings.api_url]
+    if settings.gateway_url is not None:
+        origins.append(settings.gateway_url)
+    if settings.is_discord_itself:
+        origins += ["wss://*.discord.gg", "https://discord-attachments-uploads-prd.storage.googleapis.com"]
+    return open_origin_session(origins, user_agent=USER_AGENT)
+
+
+def target_guard(settings: CallbackSettings, names: Lookup) -> GuardedResolver:
+    """Return what says, before anything is sent, whether a target is closed."""
+    policy = AddressPolicy(exceptions=settings.allow_networks, nat64=settings.nat64)
+    return GuardedResolver(policy, names, timeout_seconds=DNS_SECONDS)

@@ -1,0 +1,109 @@
+"""
+The answers that POSTs owe: what a press becomes may be decided while its POST waits, or just after it has answered.
+
+A press that Discord refuses with 429 takes its job back, unless the POST has answered with that job; and a job's callback waits
+until its POST's answer has left. `LocalAnswers` is for a process that does both; `pikarelay.services.shared_answers`, for nodes
+that share a store.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from pikarelay.errors import DiscordRateLimited
+from pikarelay.jobs.job import Job
+from pikarelay.services.board import Board, Watch
+from pikarelay.services.ports import Clock, Store
+
+
+class Claim(Protocol):
+    """A POST that will not answer before one of these was called."""
+
+    async def spare(self) -> None:
+        """Let it answer after all."""
+        ...
+
+    async def refuse(self, refusal: DiscordRateLimited) -> Job | None:
+        """Withdraw the job, and let the POST answer with the refusal. Returns the job where it could not be withdrawn."""
+        ...
+
+
+class Answers(Protocol):
+    """One for all services of a node."""
+
+    def owed_until(self, answer_wait: timedelta) -> datetime | None:
+        """Return until when a POST that begins now may owe its answer; None when that needs not be stored."""
+        ...
+
+    async def wait(self, job: Job, holds: Callable[[Job], bool], at_most: timedelta) -> Job:
+        """
+        Wait as the POST of a job that was just admitted. Call it in the same step in which its press was queued.
+
+        Returns the job to answer with, which from then on nobody can refuse. Raises `DiscordRateLimited` when somebody did.
+        """
+        ...
+
+    def close(self, job_id: str) -> None:
+        """Note that the answer has left, or that nobody is there to get one. Returns at once."""
+        ...
+
+    async def left(self, job_id: str) -> None:
+        """Return when the answer to the job's POST has left; at once when none is owed."""
+        ...
+
+    async def claim(self, job_id: str) -> Claim | None:
+        """Hold the job's answer back. None when it was given already, or nobody waits."""
+        ...
+
+
+class LocalAnswers:
+    """Of POSTs and presses in one process: all in memory, for nobody waits any more when it ends."""
+
+    def __init__(self, store: Store, board: Board, clock: Clock) -> None:
+        self._store = store
+        self._board = board
+        self._clock = clock
+
+    def owed_until(self, answer_wait: timedelta) -> datetime | None:
+        """Return None."""
+        del answer_wait
+        return None
+
+    async def wait(self, job: Job, holds: Callable[[Job], bool], at_most: timedelta) -> Job:
+        with self._board.refusable(job) as watch:
+            return await watch.until(holds, at_most, self._clock)
+
+    def close(self, job_id: str) -> None:
+        self._board.close_answer(job_id)
+
+    async def left(self, job_id: str) -> None:
+        await self._board.answered(job_id)
+
+    async def claim(self, job_id: str) -> "LocalClaim | None":
+        waiting = self._board.claim_refusal(job_id)
+        return None if waiting is None else LocalClaim(self._store, job_id, waiting)
+
+
+class LocalClaim:
+    """A claim on a POST of this process."""
+
+    def __init__(self, store: Store, job_id: str, waiting: Watch) -> None:
+        self._store = store
+        self._job_id = job_id
+        self._waiting = waiting
+
+    async def spare(self) -> None:
+        self._waiting.release(None)
+
+    async def refuse(self, refusal: DiscordRateLimited) -> Job | None:
+        kept = None
+        try:
+            await self._store.withdraw(self._job_id, was_sent=refusal.was_sent)
+            # Still there: the 429 was proved wrong before we acted on it.
+            kept = await self._store.job(self._job_id)
+        finally:
+            if kept is None:
+                self._waiting.refuse(refusal)
+            else:
+                self._waiting.release(kept)
+        return kept

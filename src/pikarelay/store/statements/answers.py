@@ -1,0 +1,18 @@
+"""Owed answers."""
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam as p
+
+from pikarelay.store import schema as s
+from pikarelay.store.statements.insert import Insert
+
+insert_answer = Insert(s.owed_answers)
+answer = sa.select(*s.owed_answers.c).where(s.owed_answers.c.job_id == p("job_id"))
+answer_to_change = answer.with_for_update()
+update_answer = (
+    sa.update(s.owed_answers)
+    .values(state=p("state"), refusal=p("refusal"))
+    .where(s.owed_answers.c.job_id == p("this_job"))
+)
+delete_answer = sa.delete(s.owed_answers).where(s.owed_answers.c.job_id == p("job_id"))
+prune_answers = sa.delete(s.owed_answers).where(s.owed_answers.c.until < p("before"))

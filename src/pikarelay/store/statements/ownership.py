@@ -1,0 +1,67 @@
+"""Workers, and what they hold."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam as p
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from pikarelay.store import schema as s
+from pikarelay.store.statements.insert import Insert
+
+
+class DatabaseTime(FunctionElement[int]):
+    """The database's own clock, in milliseconds since 1970: nodes need not agree on the time to agree on a lease."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(DatabaseTime, "sqlite")
+def _sqlite_time(_element: DatabaseTime, _compiler: Any, **_: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(DatabaseTime, "postgresql")
+def _postgresql_time(_element: DatabaseTime, _compiler: Any, **_: Any) -> str:
+    # Not now(), which is when the transaction began.
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+_now = DatabaseTime()
+
+put_worker = Insert(s.workers, key=(s.workers.c.worker_id,), replace=(s.workers.c.locked,))
+renew_worker = (
+    sa.update(s.workers)
+    .values(until=_now + p("lease", type_=sa.BigInteger))
+    .where(s.workers.c.worker_id == p("this_worker"))
+)
+workers = sa.select(s.workers.c.worker_id, (s.workers.c.until > _now).label("is_in_time"))
+forget_worker = sa.delete(s.workers).where(s.workers.c.worker_id == p("worker_id"))
+forget_workers = sa.delete(s.workers).where(s.workers.c.until < _now - p("long", type_=sa.BigInteger))
+
+# Makes the row, or locks the one that is there.
+lock_holding = Insert(s.holdings, key=(s.holdings.c.name,), replace=(s.holdings.c.name,))
+holding = sa.select(s.holdings.c.owner, s.holdings.c.epoch).where(s.holdings.c.name == p("name"))
+holdings = sa.select(*s.holdings.c)
+take_holding = (
+    sa.update(s.holdings)
+    .values(owner=p("owner"), epoch=p("epoch"))
+    .where(s.holdings.c.name == p("this_name"))
+)
+release_holding = (
+    sa.update(s.holdings)
+    .values(owner=sa.null())
+    .where(s.holdings.c.name == p("this_name"), s.holdings.c.owner == p("this_owner"))
+)
+release_all = sa.update(s.holdings).values(owner=sa.null()).where(s.holdings.c.owner == p("this_owner"))
+# Shared, so that a worker's changes do not wait for each other; whoever takes over waits for all of them.
+fence = (
+    sa.select(s.holdings.c.name)
+    .where(s.holdings.c.name == p("name"), s.holdings.c.owner == p("owner"), s.holdings.c.epoch == p("epoch"))
+    .with_for_update(read=True)
+)
+
+account_seats = sa.select(s.accounts.c.caller_id, s.accounts.c.channel, s.accounts.c.discord_token)
+job_seats = sa.select(s.jobs.c.job_id, s.jobs.c.channel, s.jobs.c.discord_token).where(s.unfinished)

@@ -1,0 +1,162 @@
+"""Leases and holdings: what every store does, and what keeps a worker that was succeeded from changing anything."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from pikarelay.jobs.job import Job
+from pikarelay.jobs.ownership import Holding, Seat, channel_name, session_name, session_name_of
+from pikarelay.jobs.secret import Secret
+from pikarelay.services.ownership import Holdings
+from pikarelay.services.ports import Change, KeptSession, NotHeld, OwnershipStore
+from pikarelay.store.postgres import PostgresStore
+from pikarelay.store.sqlite import SqliteStore
+from tests.fakes.clock import FakeClock
+from tests.fakes.ownership import FakeOwnership
+from tests.store.conftest import AnyStore, Opener, a_caller, a_job, an_account, put
+
+LEASE = timedelta(seconds=10)
+TOKEN = Secret("a-token-of-some-length-0123456789")
+#: For the type checker.
+PORTS: tuple[type[OwnershipStore], ...] = (FakeOwnership, SqliteStore, PostgresStore)
+AnyOwnership = FakeOwnership | SqliteStore | PostgresStore
+
+
+@pytest.fixture
+async def ownership(store: AnyStore) -> AnyOwnership:
+    return store if isinstance(store, SqliteStore | PostgresStore) else FakeOwnership(FakeClock())
+
+
+#: Of tests about what the fake does not know.
+in_sql = pytest.mark.parametrize("opener", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture
+async def sql(store: AnyStore) -> SqliteStore | PostgresStore:
+    assert isinstance(store, SqliteStore | PostgresStore)
+    return store
+
+
+def touch(job: Job) -> Change:
+    return Change(job=replace(job, message_flags=job.message_flags + 1))
+
+
+async def test_claim(ownership: AnyOwnership) -> None:
+    """What nobody holds is taken as a whole, under an epoch that grows each time it changes hands."""
+    assert {"a": 1, "b": 1} == await ownership.claim(["b", "a"], "one", [])
+    assert {} == await ownership.claim(["b", "c"], "two", [])
+    assert {"a": 2, "b": 2} == await ownership.claim(["a", "b"], "one", [])
+    await ownership.release("one", ["a"])
+    assert {"a": 3} == await ownership.claim(["a"], "two", [])
+    assert {"b": 3} == await ownership.claim(["b"], "two", ["one"])
+
+    assert {
+        "a": Holding(owner="two", epoch=3),
+        "b": Holding(owner="two", epoch=3),
+    } == await ownership.holdings()
+
+
+async def test_release(ownership: AnyOwnership) -> None:
+    """Only what is one's own is let go; who retires lets go of everything, and is no member any more."""
+    await ownership.beat("one", LEASE)
+    await ownership.claim(["a", "b"], "one", [])
+    await ownership.claim(["c"], "two", [])
+    await ownership.release("two", ["a"])
+    assert "one" == (await ownership.holdings())["a"].owner
+    await ownership.retire("one")
+
+    held = {name: its.owner for name, its in (await ownership.holdings()).items()}
+    assert {"a": None, "b": None, "c": "two"} == held
+    assert () == await ownership.members()
+
+
+async def test_leases(ownership: AnyOwnership) -> None:
+    """A worker is a member in time until its lease is over, by the store's clock."""
+    await ownership.beat("one", LEASE)
+    await ownership.beat("two", timedelta(seconds=-1))
+    await ownership.beat("two", timedelta(seconds=-1))
+
+    assert {"one": True, "two": False} == {m.worker_id: m.is_in_time for m in await ownership.members()}
+
+
+async def test_one_of_many_claims(ownership: AnyOwnership) -> None:
+    """Of many workers that reach for the same estates, each is had by one, and as a whole."""
+    names = [[f"channel {n}", f"session {n}"] for n in range(5)]
+    taken = await asyncio.gather(
+        *(ownership.claim(estate, f"worker {w}", []) for w in range(8) for estate in names)
+    )
+    held = await ownership.holdings()
+
+    assert 5 == len([its for its in taken if its])
+    assert all(held[channel].owner == held[session].owner is not None for channel, session in names)
+
+
+@in_sql
+async def test_seats(sql: SqliteStore | PostgresStore) -> None:
+    """Every account and every unfinished job is a use of its session on its channel; the same twice is one."""
+    await sql.add_caller(a_caller())
+    account = an_account(channel="100")
+    await sql.put_account(account)
+    await put(sql, a_job(1))
+    other = Secret("another-token-of-some-length-0123456789")
+    await put(sql, a_job(2, channel="200", discord_token=other))
+    seats = set(await sql.seats())
+
+    assert Seat(session_name(other), channel_name("200")) in seats
+    assert Seat(session_name(account.discord_token), channel_name("100")) in seats
+    assert seats == set(await sql.seats())
+
+
+@in_sql
+async def test_fence(sql: SqliteStore | PostgresStore) -> None:
+    """Who was succeeded changes no job and keeps no session any more, though it still believes that it holds both."""
+    await put(sql, a_job(1, channel="100"))
+    token = TOKEN.digest
+    names = [channel_name("100"), session_name_of(token)]
+    old, new = Holdings("old"), Holdings("new")
+    old.take(await sql.claim(names, "old", []))
+    session = KeptSession(user_id="1", session_id="s", sequence=1, resume_url="wss://x.example")
+    assert await sql.held_by(old).change("job-0001", touch) is not None
+    await sql.held_by(old).keep_sessions({token: session})
+    new.take(await sql.claim(names, "new", ["old"]))
+
+    with pytest.raises(NotHeld):
+        await sql.held_by(old).change("job-0001", touch)
+    await sql.held_by(old).keep_sessions({token: replace(session, sequence=9)})
+    assert {token: session} == await sql.kept_sessions()
+    job = await sql.held_by(new).change("job-0001", touch)
+    assert job is not None
+    assert 2 == job.message_flags
+    await sql.held_by(new).keep_sessions({}, [token])
+    assert {} == await sql.kept_sessions()
+
+
+@in_sql
+async def test_what_a_worker_sees(sql: SqliteStore | PostgresStore) -> None:
+    """A worker sees the unfinished jobs and accounts whose channel and session it holds, and none that it is leaving."""
+    await sql.add_caller(a_caller())
+    await sql.put_account(an_account(channel="100"))
+    token = TOKEN
+    await put(sql, a_job(1, channel="100", discord_token=token))
+    await put(sql, a_job(2, channel="200", discord_token=token))
+    holds = Holdings("me")
+    seen = sql.held_by(holds)
+    assert ((), ()) == (await seen.unfinished(), await seen.accounts())
+    holds.take({channel_name("100"): 1, session_name(token): 1})
+    assert ["job-0001"] == [job.job_id for job in await seen.unfinished()]
+    holds.leave([channel_name("100")])
+    assert () == await seen.unfinished()
+
+
+@in_sql
+async def test_reopened(opener: Opener) -> None:
+    """Epochs outlive every process: a name that was held is never held under the same epoch again."""
+    async with opener() as store:
+        assert isinstance(store, SqliteStore | PostgresStore)
+        await store.claim(["a"], "one", [])
+        await store.retire("one")
+    async with opener() as store:
+        assert isinstance(store, SqliteStore | PostgresStore)
+        assert {"a": 2} == await store.claim(["a"], "one", [])

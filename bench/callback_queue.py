@@ -120,7 +120,7 @@ def _with_running_jobs(folder: Path, local: Local, urls: Sequence[str]) -> Itera
 async def _fill(data: Path, urls: Sequence[str]) -> None:
     settings = Settings.load({}, "", {"store.data_folder": str(data)})
     async with bootstrap.open_offices(settings) as offices:
-        caller = (await offices.tokens.caller()).caller_id
+        caller = (await offices.callers.named()).caller_id
         for n in range(QUEUED):
             job = stored_job(n, caller, is_running=True, reply_url=urls[n % len(urls)])
             await offices.store.admit(caller, [CHANNEL], lambda _, job=job: job)

@@ -94,7 +94,7 @@ async def _fill(data: Path, count: int) -> None:
     """Store jobs that can be read, among copies that only take up room."""
     settings = Settings.load({}, "", {"store.data_folder": str(data)})
     async with bootstrap.open_offices(settings) as offices:
-        caller = await offices.tokens.caller()
+        caller = await offices.callers.named()
         for n in _read_ids():
             await offices.store.admit(
                 caller.caller_id, [CHANNEL], lambda _, n=n: stored_job(n, caller.caller_id)

@@ -82,7 +82,7 @@ class Rotations:
         self._token = ready["api_token"]
         user = await self._upstream.ask("POST", "/users", {})
         self._seat = (user["token"], user["dm_channels"]["Pika"])
-        await self._command("caller", "secret", "--rotate")
+        await self._command("tenant", "secret", "--rotate")
         self._load = Load(ready["url"], self._token, self._seat)
         self._load.start()
 

@@ -140,7 +140,7 @@ async def _schema(settings: Settings) -> Finding:
 def _tokens(count: int) -> Finding:
     if count:
         return Finding(True, f"{count} API {'token is' if count == 1 else 'tokens are'} valid.")
-    return Finding(False, "No API token is valid.", "`pikarelay token issue` makes one.")
+    return Finding(False, "No API token is valid.", "`pikarelay token add` makes one.")
 
 
 async def _account(settings: Settings, session: aiohttp.ClientSession, account: Account) -> Finding:

@@ -11,6 +11,7 @@ The closed list of conditions the API can answer with.
     ├── JobIdNotProvided          400  GET without ?jobid=
     ├── Unauthorized              401
     ├── SubscriptionExpired       402
+    ├── ScopeMissing              403  the API token is not good for that
     ├── JobNotFound               404  unknown, expired, or somebody else's
     ├── ConfigurationNotFound     404  no account on that channel
     ├── RouteNotFound             404
@@ -115,6 +116,15 @@ class SubscriptionExpired(ApiError):
     """Account has no subscription or subscription expired"""
 
     code = 402
+
+
+class ScopeMissing(ApiError):
+    """The API token is valid, and was made for other things than this. The message names the scope that it lacks."""
+
+    code = 403
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"API token has no scope {scope}")
 
 
 class JobNotFound(ApiError):

@@ -185,6 +185,14 @@ class Relay:
             check=False,
         )
 
+    def new_token(self, tenant: str, *arguments: str) -> str:
+        """Return a new API token of a tenant, who is added when there is none of that name."""
+        added = self.command("tenant", "add", tenant)
+        assert added.returncode == 0 or "already" in added.stderr, added.stderr
+        made = self.command("token", "add", "--tenant", tenant, *arguments)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
+
     def start_command(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the same, and leave it running."""
         return subprocess.Popen(

@@ -98,8 +98,7 @@ def test_long_job_id(server: Relay) -> None:
 
 def test_foreign_job(server: Relay, parent: dict[str, Any]) -> None:
     """Somebody else's jobid is answered exactly as an unknown one."""
-    issued = server.command("token", "issue", "--caller", "somebody else")
-    stranger = {"Authorization": f"Bearer {issued.stdout.strip()}"}
+    stranger = {"Authorization": f"Bearer {server.new_token('somebody else')}"}
     fields = {"jobid": (None, parent["jobid"]), "button": (None, "retry")}
 
     pressed = requests.post(f"{server.url}/v1/pika/button", headers=stranger, files=fields, timeout=PATIENCE)

@@ -76,7 +76,7 @@ def holding(connections: int = 1000) -> Iterator[tuple[str, list[socket.socket]]
 
 def test_signed_logged_and_replayed(server: Relay, hook: Receiver, account: tuple[str, str]) -> None:
     """A signed callback verifies, is logged, and is sent again by API and by command, the same byte for byte."""
-    secret = server.command("caller", "secret", "--rotate").stdout.strip()
+    secret = server.command("tenant", "secret", "--rotate").stdout.strip()
     job = server.created("signed", *account, replyUrl=hook.url + "?key=hidden")
     first = hook.next()
     one = wait_for(server, job["jobid"], 1)
@@ -91,7 +91,7 @@ def test_signed_logged_and_replayed(server: Relay, hook: Receiver, account: tupl
     by_command = server.command("callbacks", "replay", job["jobid"], *networks(server))
     third = hook.next()
     log = wait_for(server, job["jobid"], 3)["log"]
-    removed = server.command("caller", "secret", "--remove")
+    removed = server.command("tenant", "secret", "--remove")
 
     assert job["jobid"] == Webhook(secret).verify(first.body, first.headers)["jobid"]
     assert "delivered" == one["state"]

@@ -27,7 +27,7 @@ def command(
 
 def test_tokens(server: Relay) -> None:
     """A token that is issued works, is listed without itself, and ends when it is revoked."""
-    token = server.command("token", "issue", "--caller", "agency").stdout.strip()
+    token = server.new_token("agency")
     headers = {"Authorization": f"Bearer {token}"}
     before = requests.get(f"{server.url}/v1/pika/jobs", headers=headers, timeout=PATIENCE)
     listed = server.command("token", "list").stdout
@@ -89,7 +89,7 @@ def test_check(tmp_path: Path, local: Local) -> None:
     """`check` finds a good server good, and says what is wrong with an account and what to do."""
     # Beside a running server the wrong token would be shown to Discord twice, which Discord holds against it.
     environment = {"PIKARELAY_DISCORD_API_URL": local.api}
-    command(tmp_path, "token", "issue")
+    command(tmp_path, "token", "add")
     good = command(tmp_path, "check", **environment)
     token, channel = local.new_user("cli-check")
     command(tmp_path, "account", "set", channel, stdin=token[:-1] + ("x" if token[-1] != "x" else "y"))

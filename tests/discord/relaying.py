@@ -76,7 +76,7 @@ async def relaying(local: LocalDiscord, folder: Path, **settings: Any) -> AsyncI
         open_server(Settings.load({}, "", flags | settings)) as (server, offices),
         aiohttp.ClientSession() as http,
     ):
-        api_token = await offices.tokens.issue("default")
+        api_token = await offices.tokens.issue(await offices.callers.named())
         ready = asyncio.Event()
         running = asyncio.create_task(server.run(ready.set))
         try:

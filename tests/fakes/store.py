@@ -25,12 +25,11 @@ from pikarelay.jobs.callbacks import (
 )
 from pikarelay.jobs.deadlines import OPEN_PHASES
 from pikarelay.jobs.health import AccountHealth
-from pikarelay.jobs.job import Account, Caller, Job, PressPhase, Status
+from pikarelay.jobs.job import Account, Job, PressPhase, Status
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
     KEY_LIFETIME,
     Announcement,
-    ApiToken,
     Callback,
     CallbackDraft,
     CallbackOutcome,
@@ -51,6 +50,7 @@ from pikarelay.services.ports import (
     Sightings,
 )
 from pikarelay.store.rules import DISABLED, AlreadyThere, callback_state, check_identity, target_due
+from tests.fakes.callers import FakeCallers
 from tests.fakes.copies import FakeCopies
 
 
@@ -73,13 +73,11 @@ class OwedAnswer(msgspec.Struct, kw_only=True):
     refusal: Refusal | None = None
 
 
-class FakeStore(FakeCopies):
+class FakeStore(FakeCallers, FakeCopies):
     """A `Store` whose tables are dictionaries. Tests may look into them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.kept_callers: dict[str, Caller] = {}
-        self.kept_tokens: dict[str, tuple[ApiToken, bytes]] = {}
         self.kept_accounts: dict[tuple[str, str], Account] = {}
         self.jobs: dict[str, Job] = {}
         #: Those that Discord's 429 took back.
@@ -104,46 +102,6 @@ class FakeStore(FakeCopies):
         self.hearers: list[Hear] = []
         #: Everything that was told, in order.
         self.told: list[Announcement] = []
-
-    async def caller_by_token(self, digest: bytes) -> Caller | None:
-        await asyncio.sleep(0)
-        for token, its in self.kept_tokens.values():
-            if its == digest and token.revoked is None:
-                return self.kept_callers.get(token.caller_id)
-        return None
-
-    async def add_caller(self, caller: Caller) -> None:
-        await asyncio.sleep(0)
-        _add(self.kept_callers, caller.caller_id, caller)
-
-    async def put_caller(self, caller: Caller) -> None:
-        await asyncio.sleep(0)
-        self.kept_callers[caller.caller_id] = caller
-
-    async def callers(self) -> tuple[Caller, ...]:
-        await asyncio.sleep(0)
-        return tuple(sorted(self.kept_callers.values(), key=lambda c: (c.created, c.caller_id)))
-
-    async def add_api_token(self, token: ApiToken, digest: bytes) -> None:
-        await asyncio.sleep(0)
-        if any(its == digest for _, its in self.kept_tokens.values()):
-            raise AlreadyThere(token.token_id)
-        _add(self.kept_tokens, token.token_id, (token, digest))
-
-    async def api_tokens(self) -> tuple[ApiToken, ...]:
-        await asyncio.sleep(0)
-        tokens = (token for token, _ in self.kept_tokens.values())
-        return tuple(sorted(tokens, key=lambda t: (t.created, t.token_id)))
-
-    async def revoke_api_token(self, token_id: str, now: datetime) -> bool:
-        await asyncio.sleep(0)
-        if token_id not in self.kept_tokens:
-            return False
-        token, digest = self.kept_tokens[token_id]
-        if token.revoked is not None:
-            return False
-        self.kept_tokens[token_id] = (msgspec.structs.replace(token, revoked=now), digest)
-        return True
 
     async def put_account(self, account: Account) -> None:
         await asyncio.sleep(0)
@@ -592,6 +550,28 @@ class FakeStore(FakeCopies):
             self._forget(job_id)
         self.kept_orphans = {m: orphan for m, orphan in self.kept_orphans.items() if orphan.seen >= before}
         return len(old)
+
+    async def remove_caller(self, caller_id: str) -> bool:
+        if await self.executing(caller_id):
+            return False
+        self.kept_tokens = {i: kept for i, kept in self.kept_tokens.items() if kept[0].caller_id != caller_id}
+        self.kept_accounts = {
+            p: kept for p, kept in self.kept_accounts.items() if kept.caller_id != caller_id
+        }
+        self.secrets = [kept for kept in self.secrets if kept.caller_id != caller_id]
+        self.kept_callers.pop(caller_id, None)
+        return True
+
+    async def final_jobs(self, caller_id: str, after: str, limit: int) -> tuple[str, ...]:
+        await asyncio.sleep(0)
+        its = (job.job_id for job in self._all() if job.is_final and job.caller_id == caller_id)
+        return tuple(sorted(job_id for job_id in its if job_id > after)[:limit])
+
+    async def delete_jobs(self, job_ids: Sequence[str]) -> None:
+        await asyncio.sleep(0)
+        for job in list(self._all()):
+            if job.is_final and job.job_id in job_ids:
+                self._forget(job.job_id)
 
     async def prune_keys(self, before: datetime) -> int:
         await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 """A store that can be out of order, and counts what it is asked."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pikarelay.jobs.job import Job
@@ -41,6 +41,10 @@ class TroubledStore(FakeStore):
     async def claim_copies(self, now: datetime, lease: timedelta, limit: int) -> tuple[CopyRecord, ...]:
         self._enter("claim_copies")
         return await super().claim_copies(now, lease, limit)
+
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        self._enter("note_uses")
+        await super().note_uses(uses)
 
     def _enter(self, method: str) -> None:
         self.calls[method] += 1

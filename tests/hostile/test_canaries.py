@@ -314,8 +314,8 @@ def aftermath(folder: Path, local: Local, hook: Receiver) -> Iterator[Aftermath]
 
 def _after(folder: Path, local: Local, hook: Receiver, server: Relay) -> Aftermath:
     seat = local.new_user("canary")
-    issued = server.command("token", "issue", "--caller", "canary").stdout.strip()
-    signing = server.command("caller", "secret", "--rotate").stdout
+    issued = server.new_token("canary")
+    signing = server.command("tenant", "secret", "--rotate").stdout
     parent = server.created("a red kite", *seat, replyUrl=hook.url)["jobid"]
     hook.next()
     sender = Sender(server, seat, parent)
@@ -334,7 +334,7 @@ def _after(folder: Path, local: Local, hook: Receiver, server: Relay) -> Afterma
             sender.send("GET", f"/{quote(secret, safe='')}", headers={name: f"Bearer {secret}"})
         sender.send("GET", f"/v1/pika/jobs/?jobid={quote(secret, safe='')}")
         sender.send("POST", "/v1/pika/button", files=fields(jobid=parent, button=secret, extra=secret))
-    for verb in ("account", "token", "caller", "jobs", "callbacks", "orphans"):
+    for verb in ("account", "token", "tenant", "jobs", "callbacks", "orphans"):
         sender.heard.append(server.command(verb, "list").stdout.encode())
     own = [server.api_token, issued, seat[0], *re.findall(r"whsec_\S+", signing), *guesses]
     assert signing.count("whsec_") == 1, signing

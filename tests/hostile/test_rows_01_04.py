@@ -8,10 +8,13 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 
+from pikarelay.jobs.api_tokens import format_token
 from tests.acceptance.servers import PATIENCE, Relay
 from tests.hostile.raw import MULTIPART, connect, cpu_ms, events, read
 
-UNKNOWN = "pkr_" + "A" * 49
+#: One that could be a token, and one whose checksum is wrong, which no store is asked about.
+UNKNOWN = format_token(b"unknown" + bytes(25))
+MALFORMED = "pkr_" + "A" * 49
 
 
 def bearers(server: Relay) -> dict[str, list[str]]:
@@ -22,6 +25,7 @@ def bearers(server: Relay) -> dict[str, list[str]]:
         "scheme alone": ["Bearer"],
         "Basic": ["Basic dXNlcjpwYXNz"],
         "unknown": [f"Bearer {UNKNOWN}"],
+        "malformed": [f"Bearer {MALFORMED}"],
         "cut": [f"Bearer {server.api_token[:-1]}"],
         "with a letter more": [f"Bearer {server.api_token}x"],
         "twice": [f"Bearer {server.api_token}"] * 2,
@@ -92,7 +96,7 @@ def test_row_01_before_the_body(server: Relay) -> None:
 
 def test_row_02_revoked_token(server: Relay) -> None:
     """A revoked token ends with the very next request of a connection that was opened before."""
-    token = server.command("token", "issue", "--caller", "soon gone").stdout.strip()
+    token = server.new_token("soon gone")
     listed = server.command("token", "list").stdout
     (token_id,) = [line.split()[0] for line in listed.splitlines() if "soon gone" in line]
     address = urlsplit(server.url)
@@ -122,7 +126,7 @@ def test_row_02_revoked_token(server: Relay) -> None:
 
 def test_row_03_somebody_elses_job(server: Relay, parent: dict[str, Any]) -> None:
     """For GET, cancel and button, somebody else's jobid is answered as one that never was, to the letter."""
-    token = server.command("token", "issue", "--caller", "a stranger").stdout.strip()
+    token = server.new_token("a stranger")
     unknown = parent["jobid"][:-4] + "zzzz"
     answers = []
     for job_id in (parent["jobid"], unknown):

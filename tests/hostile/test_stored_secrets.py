@@ -155,7 +155,7 @@ def test_row_38(left: Path, fault: str) -> None:
     assert seconds < START_REFUSED_WITHIN
 
 
-@pytest.mark.parametrize("command", [["account", "list"], ["token", "issue"], ["jobs", "list"]])
+@pytest.mark.parametrize("command", [["account", "list"], ["token", "add"], ["jobs", "list"]])
 def test_row_38_commands(left: Path, command: list[str]) -> None:
     """Other commands refuse such a key as the server does."""
     (left / "root.key").unlink()

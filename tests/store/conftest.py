@@ -14,6 +14,7 @@ from pikarelay.jobs.callbacks import (
 from pikarelay.jobs.job import Account, Caller, Job, Press, PressPhase, Status, Verb
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
+    ApiToken,
     CallbackDraft,
     CallbackOutcome,
     Change,
@@ -83,6 +84,10 @@ async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     async with _sqlite(tmp_path)() as opened:
         assert isinstance(opened, SqliteStore)
         yield opened
+
+
+def a_token(token_id: str = "t1", caller_id: str = "ann") -> ApiToken:
+    return ApiToken(token_id=token_id, caller_id=caller_id, hint="pk_abcd", created=NOW)
 
 
 def a_caller(caller_id: str = "ann", **fields: Any) -> Caller:

@@ -17,10 +17,10 @@ from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
     KEY_LIFETIME,
-    ApiToken,
     Change,
     Condition,
     DecideOutcome,
+    Holder,
     KeptSession,
     KeyedJob,
     KeyTaken,
@@ -40,6 +40,7 @@ from tests.store.conftest import (
     a_final_job,
     a_job,
     a_sent_job,
+    a_token,
     an_account,
     an_attempt,
     ends,
@@ -50,10 +51,6 @@ from tests.store.conftest import (
 DELIVERED = ends(delivered=True)
 GIVEN_UP = ends(given_up=True)
 MILLISECOND = timedelta(milliseconds=1)
-
-
-def a_token(token_id: str = "t1", caller_id: str = "ann") -> ApiToken:
-    return ApiToken(token_id=token_id, caller_id=caller_id, hint="pk_abcd", created=NOW)
 
 
 def an_orphan(message_id: str, *, channel: str = "100", **its: Any) -> Orphan:
@@ -72,80 +69,6 @@ def an_orphan(message_id: str, *, channel: str = "100", **its: Any) -> Orphan:
 
 def a_key(text: str, digest: bytes = b"d1") -> RequestKey:
     return RequestKey(text=text, digest=digest)
-
-
-class TestCallers:
-    async def test_token_names_its_caller(self, store: AnyStore) -> None:
-        """The digest of an API token leads to its caller, with all that is known of them."""
-        ann = a_caller(subscribed_until=NOW, has_subscription=False, reply_url="https://example.com/")
-        await store.add_caller(ann)
-        await store.add_caller(a_caller("bob"))
-        await store.add_api_token(a_token(), b"a" * 32)
-        await store.add_api_token(a_token("t2", "bob"), b"b" * 32)
-
-        assert ann == await store.caller_by_token(b"a" * 32)
-        assert a_caller("bob") == await store.caller_by_token(b"b" * 32)
-
-    async def test_unknown_digest_is_nobody(self, store: AnyStore) -> None:
-        """A digest that was never added leads to nobody."""
-        await store.add_caller(a_caller())
-        await store.add_api_token(a_token(), b"a" * 32)
-
-        assert await store.caller_by_token(b"x" * 32) is None
-
-    async def test_revoked_token_is_nobody(self, store: AnyStore) -> None:
-        """A token leads nowhere once it is revoked, and is revoked once only."""
-        await store.add_caller(a_caller())
-        await store.add_api_token(a_token(), b"a" * 32)
-        later = NOW + timedelta(hours=1)
-
-        assert await store.revoke_api_token("t1", later) is True
-        assert await store.caller_by_token(b"a" * 32) is None
-        assert await store.revoke_api_token("t1", later + LEASE) is False
-        assert (replace(a_token(), revoked=later),) == await store.api_tokens()
-
-    async def test_revoking_an_unknown_token(self, store: AnyStore) -> None:
-        """A token that does not exist is not revoked."""
-        assert await store.revoke_api_token("none", NOW) is False
-
-    async def test_caller_is_replaced(self, store: AnyStore) -> None:
-        """Putting a caller adds or replaces it, and its tokens go on leading to it."""
-        await store.put_caller(a_caller())
-        await store.add_api_token(a_token(), b"a" * 32)
-        changed = a_caller(name="Anna", subscribed_until=NOW, reply_url="https://example.com/")
-        await store.put_caller(changed)
-
-        assert (changed,) == await store.callers()
-        assert changed == await store.caller_by_token(b"a" * 32)
-
-    async def test_callers_are_listed_by_age(self, store: AnyStore) -> None:
-        """Callers are listed from the oldest on."""
-        young = a_caller("ann", created=NOW + LEASE)
-        await store.add_caller(young)
-        await store.add_caller(a_caller("bob"))
-
-        assert (a_caller("bob"), young) == await store.callers()
-
-    async def test_tokens_are_listed_by_age(self, store: AnyStore) -> None:
-        """API tokens are listed from the oldest on, then by id."""
-        for token_id in ("t3", "t1", "t2"):
-            await store.add_api_token(a_token(token_id), token_id.encode())
-
-        assert [token.token_id for token in await store.api_tokens()] == ["t1", "t2", "t3"]
-
-    async def test_ids_are_given_once(self, store: AnyStore) -> None:
-        """A caller, token or digest that is there already is refused and left as it is."""
-        await store.add_caller(a_caller())
-        await store.add_api_token(a_token(), b"a" * 32)
-
-        with pytest.raises(AlreadyThere):
-            await store.add_caller(a_caller(name="Another"))
-        with pytest.raises(AlreadyThere):
-            await store.add_api_token(a_token(), b"b" * 32)
-        with pytest.raises(AlreadyThere):
-            await store.add_api_token(a_token("t2"), b"a" * 32)
-        assert (a_caller(),) == await store.callers()
-        assert (a_token(),) == await store.api_tokens()
 
 
 class TestAccounts:
@@ -924,7 +847,7 @@ async def test_everything_survives_a_restart(opener: Opener) -> None:
         await store.finish_callback(an_attempt(job), ends(retry_at=NOW + LEASE))
 
     async with opener() as store:
-        assert a_caller() == await store.caller_by_token(b"a" * 32)
+        assert Holder(a_token(), a_caller()) == await store.holder(b"a" * 32)
         assert an_account() == await store.account("ann", "100")
         assert job == await store.job("job-0001")
         assert Sightings(open_jobs=(a_sent_job(2),), owners={"m2": "job-0002"}) == await store.sightings(

@@ -110,6 +110,26 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
     check_schema(url)
 
 
+def test_tokens_keep_what_they_were_good_for(tmp_path: Path) -> None:
+    """Tokens of an older version are good for everything and have no end, and of two callers of a name one gets another."""
+    path = tmp_path / "a.db"
+    url = sqlite_url(path)
+    _migrate_to(url, "0004")
+    with closing(sqlite3.connect(path)) as raw, raw:
+        for caller_id in ("a", "b", "c"):
+            name = "ann" if caller_id != "b" else "bob"
+            raw.execute("INSERT INTO callers VALUES (?, ?, 1, NULL, 1, NULL)", (caller_id, name))
+        raw.execute("INSERT INTO api_tokens VALUES ('t', x'00', 'a', 'pkr_', 1, NULL)")
+    migrate(url)
+    with closing(sqlite3.connect(path)) as raw:
+        tokens = raw.execute("SELECT token_id, scopes, expires, last_used FROM api_tokens").fetchall()
+        names = raw.execute("SELECT caller_id, name FROM callers ORDER BY caller_id").fetchall()
+
+    assert [("t", "administer use", None, None)] == tokens
+    assert [("a", "ann"), ("b", "bob"), ("c", "ann c")] == names
+    check_schema(url)
+
+
 def _migrate_to(url: str, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", "pikarelay.store:migrations")

@@ -88,7 +88,7 @@ async def everything(store: Store) -> list[object]:
         await store.callers(),
         await store.accounts(),
         await store.api_tokens(),
-        await store.caller_by_token(b"\x00\xff" * 16),
+        await store.holder(b"\x00\xff" * 16),
         await store.unfinished(),
         await store.newest_jobs(1000),
         [await store.callback(f"job-{n:04}") for n in range(70)],

@@ -224,7 +224,7 @@ class TestWork:
     @pytest.mark.parametrize(
         ("run", "statements"),
         [
-            (lambda s: s.caller_by_token(b"x"), 1),
+            (lambda s: s.holder(b"x"), 1),
             (lambda s: s.job("job-0001"), 1),
             (lambda s: s.job_by_nonce("x"), 1),
             (lambda s: s.account("ann", "100"), 1),
@@ -278,6 +278,8 @@ class TestWork:
         small = {
             "callers",
             "api_tokens",
+            "revoke_api_tokens_of",
+            "remove_api_tokens",
             "accounts",
             "accounts_of_caller",
             "data_keys",

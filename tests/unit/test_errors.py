@@ -19,6 +19,7 @@ CASES: list[tuple[ApiError, int, str]] = [
     (errors.JobIdNotProvided(), 400, "Query param jobid not provided"),
     (errors.Unauthorized(), 401, "Unauthorized"),
     (errors.SubscriptionExpired(), 402, "Account has no subscription or subscription expired"),
+    (errors.ScopeMissing("administer"), 403, "API token has no scope administer"),
     (errors.JobNotFound("J9"), 404, "Unable to locate job J9"),
     (errors.ConfigurationNotFound(), 404, "Configuration not found"),
     (errors.RouteNotFound(), 404, "Not Found"),

@@ -122,13 +122,13 @@ class AccountOperations:
         return Reply(body=encode(body))
 
     async def configure(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.administrator(bearer_token(exchange))
         texts = await self._texts(exchange, _ACCOUNT_RULES)
         await self._accounts.configure(caller, parse_account(texts, exchange.parameters["channel"]))
         return Reply(status=204)
 
     async def remove(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.administrator(bearer_token(exchange))
         await self._accounts.remove(caller, exchange.parameters["channel"])
         return Reply(status=204)
 
@@ -142,7 +142,7 @@ class AccountOperations:
         return Reply(body=encode(caller_body(caller, with_reply_url=False)))
 
     async def set_reply_url(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.administrator(bearer_token(exchange))
         texts = await self._texts(exchange, _CALLER_RULES)
         changed = await self._callers.configure(caller, parse_reply_url(texts))
         return Reply(body=encode(caller_body(changed)))

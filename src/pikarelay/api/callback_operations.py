@@ -19,6 +19,7 @@ from pikarelay.contract.callbacks import (
     replay_body,
 )
 from pikarelay.errors import MalformedBody
+from pikarelay.jobs.api_tokens import Scope
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.manage_callbacks import CallbackOffice
 from pikarelay.services.ports import Clock
@@ -62,19 +63,19 @@ class CallbackOperations:
         ]
 
     async def undelivered(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.identify(bearer_token(exchange), Scope.USE)
         texts = {name: exchange.query(name) or "" for name in _LISTING_PARAMETERS}
         which, limit = parse_listing(texts, caller.caller_id)
         found = await self._office.undelivered(which, limit)
         return Reply(body=encode(CallbackListBody(callbacks=tuple(map(callback_body, found)))))
 
     async def callback(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.identify(bearer_token(exchange), Scope.USE)
         record, target, log = await self._office.show(exchange.parameters["jobid"], caller.caller_id)
         return Reply(body=encode(callback_body(record, target, log, self._clock.now())))
 
     async def replay(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.administrator(bearer_token(exchange))
         form = await read_form(exchange.receive, exchange.scope["headers"], _REPLAY_RULES, _no_files)
         meant = parse_replay(form.texts, caller.caller_id, self._clock.now())
         if isinstance(meant, str):

@@ -16,9 +16,11 @@ from pikarelay.bootstrap.stores import check_database, check_roles, open_store, 
 from pikarelay.bootstrap.workers import Works, open_works
 from pikarelay.callbacks.names import NameServers
 from pikarelay.jobs.messages import Sighting
+from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.ports import Identity
 from pikarelay.settings import Settings
 from pikarelay.system import SystemClock, SystemIds
+from pikarelay.workers.use_keeper import UseKeeper
 
 __all__ = ["Offices", "Server", "discord_session", "open_offices", "open_server"]
 
@@ -51,7 +53,11 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         if settings.node.is_worker:
             works = await open_works(node, stack)
         metrics = MetricsDesk(settings.metrics)
-        http = open_http(node, works, metrics.meter) if settings.node.is_api else open_health(node)
+        authenticator = Authenticator(node.store, node.clock)
+        if settings.node.is_api:
+            http = open_http(node, works, authenticator, metrics.meter)
+        else:
+            http = open_health(node)
         stack.callback(http.close)
         own = metrics.open(
             stack,
@@ -63,7 +69,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             main=http,
             data_folder=settings.store.data_folder,
         )
-        workers: tuple[Worker, ...] = (metrics, *node.loops)
+        workers: tuple[Worker, ...] = (metrics, *node.loops, UseKeeper(authenticator, node.clock))
         outbox: Worker | None = None
         if works is not None:
             outbox = await works.open_outbox(node, stack, own)

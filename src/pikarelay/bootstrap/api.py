@@ -40,10 +40,11 @@ _OTHER_DESCRIPTORS = 1024
 _log = structlog.get_logger(__name__)
 
 
-def open_http(node: Node, works: Works | None, meter: "RequestMeter | None") -> HttpServer:
+def open_http(
+    node: Node, works: Works | None, authenticator: Authenticator, meter: "RequestMeter | None"
+) -> HttpServer:
     """Bind the port, and put together what answers there. `works` is this process's, if it works."""
     store, clock, ids = node.store, node.clock, node.ids
-    authenticator = Authenticator(store, clock)
     # Where others share the store, whoever holds the channel hears of the job, this process too.
     presses = HeardOf() if works is None or node.holdings is not None else works.presser
     submission = Submission(store, node.answers, presses, node.settings.discord.answer_wait)

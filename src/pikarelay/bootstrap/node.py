@@ -68,13 +68,14 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
     ) -> "Offices":
         """`board` is that of a server in this process, if there is one: it is told what has become due."""
         board = board or Board()
+        callers = CallerOffice(store, clock, ids, watcher)
         return cls(
             store=store,
-            tokens=TokenOffice(store, clock, ids, secrets.token_bytes),
+            tokens=TokenOffice(store, callers, clock, ids, secrets.token_bytes),
             accounts=AccountOffice(store, clock, watcher),
             health=HealthOffice(store, clock),
             orphans=OrphanKeeper(store, EventRecorder(store, board, clock, ids, files_at)),
-            callers=CallerOffice(store),
+            callers=callers,
             callbacks=CallbackOffice(store, guard, clock, ids, secrets.token_bytes, board.callback_due.set),
             copies=CopyOffice(store, clock, board.copy_due.set),
             keys=KeyRotation(store.keys, clock),

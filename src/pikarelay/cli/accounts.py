@@ -1,9 +1,8 @@
 """`pikarelay account`: the Discord set-ups of channels."""
 
 import os
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from pikarelay.bootstrap import Offices
 from pikarelay.cli.frame import (
@@ -14,7 +13,7 @@ from pikarelay.cli.frame import (
 )
 from pikarelay.contract.accounts import account_health_body, parse_account
 from pikarelay.contract.bodies import encode
-from pikarelay.services.issue_token import DEFAULT_CALLER
+from pikarelay.services.configure_caller import DEFAULT_CALLER
 
 account = App(name="account", help="Set up, list and remove Discord accounts.")
 
@@ -26,7 +25,7 @@ def set_account(
     *,
     where: Where | None = None,
     max_jobs: int = 10,
-    for_caller: Annotated[str, Parameter(name="--caller")] = DEFAULT_CALLER,
+    tenant: str = DEFAULT_CALLER,
 ) -> None:
     """
     Set up the account of a Discord channel. Its Discord token is read from stdin, or PIKARELAY_DISCORD_TOKEN.
@@ -37,7 +36,7 @@ def set_account(
     async def configure(offices: Offices) -> None:
         secret = os.environ.get("PIKARELAY_DISCORD_TOKEN") or read_secret("Discord token: ")
         texts = {"discord": secret.strip(), "channel": channel, "maxJobs": str(max_jobs)}
-        owner = await offices.tokens.caller(for_caller)
+        owner = await offices.callers.named(tenant)
         await offices.accounts.configure(owner, parse_account(texts, channel))
 
     in_offices(where, configure)
@@ -60,11 +59,11 @@ def remove_account(
     /,
     *,
     where: Where | None = None,
-    for_caller: Annotated[str, Parameter(name="--caller")] = DEFAULT_CALLER,
+    tenant: str = DEFAULT_CALLER,
 ) -> None:
     """Remove the account of a channel. Jobs under way keep the token they began with."""
 
     async def remove(offices: Offices) -> None:
-        await offices.accounts.remove(await offices.tokens.caller(for_caller), channel)
+        await offices.accounts.remove(await offices.callers.named(tenant), channel)
 
     in_offices(where, remove)

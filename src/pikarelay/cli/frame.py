@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from pikarelay import logs
 from pikarelay.bootstrap import Offices, open_offices
 from pikarelay.errors import ApiError
+from pikarelay.services.configure_caller import CallerBusy, CallerTaken, CallerUnknown
 from pikarelay.services.keep_orphans import NotAssignable
 from pikarelay.settings import Settings, SettingsError
 from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated
@@ -48,6 +49,9 @@ class Refusal(Exception):
 _MENDABLE = (
     Refusal,
     NotAssignable,
+    CallerBusy,
+    CallerTaken,
+    CallerUnknown,
     SchemaOutdated,
     DatabaseUnreachable,
     DatabaseDamaged,

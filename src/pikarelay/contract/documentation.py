@@ -81,6 +81,18 @@ _NO_SUBSCRIPTION = Answer(
     schema=with_code("Error", 402),
     examples=examples.SUBSCRIPTION_EXPIRED,
 )
+_NOT_FOR_USE = Answer(
+    status=403,
+    description="The API token was made without the scope `use`.",
+    schema=with_code("Error", 403),
+    examples=examples.NOT_FOR_USE,
+)
+_NOT_TO_ADMINISTER = Answer(
+    status=403,
+    description="The API token was made without the scope `administer`.",
+    schema=with_code("Error", 403),
+    examples=examples.NOT_TO_ADMINISTER,
+)
 _NO_JOB = Answer(
     status=404,
     description="No such job, no longer, or not yours.",
@@ -102,7 +114,7 @@ _FULL = Answer(
 )
 _ALWAYS = (_BROKEN, _UNAVAILABLE)
 #: The operations on jobs that exist.
-_SUBSCRIBERS = (_UNAUTHORIZED, _NO_SUBSCRIPTION)
+_SUBSCRIBERS = (_UNAUTHORIZED, _NO_SUBSCRIPTION, _NOT_FOR_USE)
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -295,6 +307,7 @@ SET_ACCOUNT = Documentation(
         Answer(status=204, description="It is set up."),
         _bad(examples.bad_account()),
         _UNAUTHORIZED,
+        _NOT_TO_ADMINISTER,
         *_ALWAYS,
     ],
 )
@@ -305,6 +318,7 @@ DELETE_ACCOUNT = Documentation(
     answers=[
         Answer(status=204, description="It is gone."),
         _UNAUTHORIZED,
+        _NOT_TO_ADMINISTER,
         _NO_ACCOUNT,
         *_ALWAYS,
     ],
@@ -348,6 +362,7 @@ SET_REPLY_URL = Documentation(
         ),
         _bad(examples.bad_caller()),
         _UNAUTHORIZED,
+        _NOT_TO_ADMINISTER,
         *_ALWAYS,
     ],
 )
@@ -403,6 +418,7 @@ CALLBACKS = Documentation(
         ),
         _bad(examples.bad_listing()),
         _UNAUTHORIZED,
+        _NOT_FOR_USE,
         *_ALWAYS,
     ],
 )
@@ -418,6 +434,7 @@ CALLBACK = Documentation(
             examples=examples.one_callback(),
         ),
         _UNAUTHORIZED,
+        _NOT_FOR_USE,
         _NO_JOB,
         *_ALWAYS,
     ],
@@ -437,6 +454,7 @@ REPLAY = Documentation(
         ),
         _bad(examples.bad_replay()),
         _UNAUTHORIZED,
+        _NOT_TO_ADMINISTER,
         _NO_JOB,
         *_ALWAYS,
     ],

@@ -128,6 +128,8 @@ def refusals(*conditions: ApiError) -> Examples:
 
 UNAUTHORIZED = refusals(errors.Unauthorized())
 SUBSCRIPTION_EXPIRED = refusals(errors.SubscriptionExpired())
+NOT_FOR_USE = refusals(errors.ScopeMissing("use"))
+NOT_TO_ADMINISTER = refusals(errors.ScopeMissing("administer"))
 JOB_NOT_FOUND = refusals(errors.JobNotFound(JOB_ID))
 JOB_ID_NOT_PROVIDED = refusals(errors.JobIdNotProvided())
 CONFIGURATION_NOT_FOUND = refusals(errors.ConfigurationNotFound())

@@ -101,7 +101,7 @@ def openapi_document(operations: Iterable[Documented], version: str) -> dict[str
                 _SECURITY: {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API token of this server, made by `pikarelay token issue`.",
+                    "description": "An API token of this server, made by `pikarelay token add`.",
                 }
             },
         },

@@ -5,6 +5,7 @@ The prefix and the checksum let secret scanners find a leaked one, and tell it f
 asking us.
 """
 
+import enum
 import zlib
 
 PREFIX = "pkr_"
@@ -13,6 +14,18 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_BYTES = 32
 _RANDOM_DIGITS = 43
 _CHECK_DIGITS = 6
+
+
+class Scope(enum.Enum):
+    """What a token is good for. Whoever makes one and says nothing gets both."""
+
+    #: Jobs: submit, read and cancel them, and read what became of their callbacks.
+    USE = "use"
+    #: What jobs run with: accounts, the default `replyUrl`, callbacks sent again.
+    ADMINISTER = "administer"
+
+
+EVERY_SCOPE = frozenset(Scope)
 
 
 def format_token(random: bytes) -> str:

@@ -1,9 +1,10 @@
-"""Who is calling."""
+"""Who is calling, and what for."""
 
 import hashlib
 from datetime import datetime
 
-from pikarelay.errors import SubscriptionExpired, Unauthorized
+from pikarelay.errors import ScopeMissing, SubscriptionExpired, Unauthorized
+from pikarelay.jobs.api_tokens import Scope, is_well_formed
 from pikarelay.jobs.job import Caller
 from pikarelay.services.ports import Clock, Store
 
@@ -18,25 +19,57 @@ def token_digest(api_token: str) -> bytes:
 
 
 class Authenticator:
-    """Turns API tokens into callers. The store is asked each time, so a revoked token ends with its next request."""
+    """
+    Turns API tokens into callers. The store is asked each time, so a revoked token ends with its next request.
+
+    It is not asked about a text whose checksum is wrong: that is no token of ours, whatever the store has.
+    When a token was last used is remembered here, for `keep_uses` to write it down later: no request waits for that.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        #: When each token was used since the last `keep_uses`, by id.
+        self._uses: dict[str, datetime] = {}
 
-    async def identify(self, api_token: str | None) -> Caller:
-        """Return who holds the token. Raises `Unauthorized`, which never says why."""
-        caller = None if not api_token else await self._store.caller_by_token(token_digest(api_token))
-        if caller is None:
+    async def identify(self, api_token: str | None, scope: Scope | None = None) -> Caller:
+        """
+        Return who holds the token. `scope` None: a token made for anything will do.
+
+        Raises `Unauthorized`, which never says why, then `ScopeMissing`.
+        """
+        if api_token is None or not is_well_formed(api_token):
             raise Unauthorized
-        return caller
+        holder = await self._store.holder(token_digest(api_token))
+        now = self._clock.now()
+        if holder is None or holder.token.has_expired(now):
+            raise Unauthorized
+        self._uses[holder.token.token_id] = now
+        if scope is not None and scope not in holder.token.scopes:
+            raise ScopeMissing(scope.value)
+        return holder.caller
+
+    async def administrator(self, api_token: str | None) -> Caller:
+        """Return who holds the token and may change what jobs run with. Raises what `identify` raises."""
+        return await self.identify(api_token, Scope.ADMINISTER)
 
     async def subscriber(self, api_token: str | None) -> Caller:
-        """Return who holds the token and may submit and read jobs. Raises `Unauthorized`, then `SubscriptionExpired`."""
-        caller = await self.identify(api_token)
+        """Return who holds the token and may submit and read jobs. Raises what `identify` raises, then `SubscriptionExpired`."""
+        caller = await self.identify(api_token, Scope.USE)
         if not is_subscribed(caller, self._clock.now()):
             raise SubscriptionExpired
         return caller
+
+    async def keep_uses(self) -> None:
+        """Write down when tokens were used. Uses that cannot be written now are kept for the next time."""
+        uses, self._uses = self._uses, {}
+        if not uses:
+            return
+        try:
+            await self._store.note_uses(uses)
+        except BaseException:
+            self._uses = {**uses, **self._uses}
+            raise
 
 
 def is_subscribed(caller: Caller, now: datetime) -> bool:

@@ -36,6 +36,8 @@ callers = sa.Table(
     sa.Column("has_subscription", sa.Boolean, nullable=False),
     sa.Column("reply_url", sa.Text),
 )
+# A caller is named by people; two of one name they could not tell apart.
+sa.Index("callers_by_name", callers.c.name, unique=True)
 
 api_tokens = sa.Table(
     "api_tokens",
@@ -47,6 +49,10 @@ api_tokens = sa.Table(
     sa.Column("hint", sa.Text, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("revoked", sa.BigInteger),
+    # Words with spaces between them.
+    sa.Column("scopes", sa.Text, nullable=False, server_default="administer use"),
+    sa.Column("expires", sa.BigInteger),
+    sa.Column("last_used", sa.BigInteger),
 )
 
 accounts = sa.Table(

@@ -34,6 +34,7 @@ from pikarelay.services.ports import (
     Figures,
     Giving,
     Hear,
+    Holder,
     Holds,
     KeptSession,
     KeyedJob,
@@ -85,8 +86,8 @@ class SqlStore:
         holds = self._holds
         return holds is None or (holds.is_kept(channel_name(channel)) and holds.is_kept(session_name(token)))
 
-    async def caller_by_token(self, digest: bytes) -> Caller | None:
-        return await self._runner.read(transactions.callers.caller_by_token, digest)
+    async def holder(self, digest: bytes) -> Holder | None:
+        return await self._runner.read(transactions.callers.holder, digest)
 
     async def add_caller(self, caller: Caller) -> None:
         await self._runner.write(transactions.callers.add_caller, caller)
@@ -97,6 +98,18 @@ class SqlStore:
     async def callers(self) -> tuple[Caller, ...]:
         return await self._runner.read(transactions.callers.callers)
 
+    async def caller_named(self, name: str) -> Caller | None:
+        return await self._runner.read(transactions.callers.caller_named, name)
+
+    async def remove_caller(self, caller_id: str) -> bool:
+        return await self._runner.write(transactions.callers.remove_caller, caller_id)
+
+    async def final_jobs(self, caller_id: str, after: str, limit: int) -> tuple[str, ...]:
+        return await self._runner.read(transactions.jobs.final_jobs, caller_id, after, limit)
+
+    async def delete_jobs(self, job_ids: Sequence[str]) -> None:
+        await self._runner.write(transactions.jobs.delete_jobs, job_ids)
+
     async def add_api_token(self, token: ApiToken, digest: bytes) -> None:
         await self._runner.write(transactions.callers.add_api_token, token, digest)
 
@@ -105,6 +118,12 @@ class SqlStore:
 
     async def revoke_api_token(self, token_id: str, now: datetime) -> bool:
         return await self._runner.write(transactions.callers.revoke_api_token, token_id, now)
+
+    async def revoke_api_tokens_of(self, caller_id: str, now: datetime) -> int:
+        return await self._runner.write(transactions.callers.revoke_api_tokens_of, caller_id, now)
+
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        await self._runner.write(transactions.callers.note_uses, uses)
 
     async def put_account(self, account: Account) -> None:
         await self._runner.write(transactions.callers.put_account, account, self._vault)

@@ -159,6 +159,7 @@ ERRORS: list[tuple[ApiError, str]] = [
         errors.SubscriptionExpired(),
         '{"error":"Account has no subscription or subscription expired","code":402}',
     ),
+    (errors.ScopeMissing("use"), '{"error":"API token has no scope use","code":403}'),
     (errors.MissingValue("jobid or button"), '{"error":"jobid or button value is missing","code":400}'),
     (errors.ButtonNotSupported("remix"), '{"error":"button remix not supported","code":400}'),
     (errors.TooLong("replyRef or replyUrl"), '{"error":"replyRef or replyUrl is too long","code":400}'),

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pikarelay.errors import SubscriptionExpired, Unauthorized
+from pikarelay.errors import ScopeMissing, SubscriptionExpired, Unauthorized
+from pikarelay.jobs.api_tokens import EVERY_SCOPE, Scope, format_token
 from pikarelay.jobs.job import Caller
 from pikarelay.services.authenticate import Authenticator, is_subscribed, token_digest
 from pikarelay.services.ports import ApiToken
@@ -14,6 +15,7 @@ from tests.fakes.clock import START
 from tests.fakes.relay import FakeRelay
 
 LAST_DAY = datetime(2026, 8, 1, tzinfo=UTC)
+TOKEN, OTHER = format_token(b"1" * 32), format_token(b"2" * 32)
 
 
 @pytest.fixture
@@ -21,37 +23,94 @@ def authenticator(relay: FakeRelay) -> Authenticator:
     return Authenticator(relay.store, relay.clock)
 
 
-async def give(relay: FakeRelay, caller: Caller) -> None:
+async def give(
+    relay: FakeRelay,
+    caller: Caller,
+    scopes: frozenset[Scope] = EVERY_SCOPE,
+    expires: datetime | None = None,
+) -> None:
     await relay.store.add_caller(caller)
-    token = ApiToken(token_id="t1", caller_id=caller.caller_id, hint="user:", created=START)
-    await relay.store.add_api_token(token, token_digest("user:secret"))
+    token = ApiToken(
+        token_id="t1",
+        caller_id=caller.caller_id,
+        hint="pkr_",
+        created=START,
+        scopes=scopes,
+        expires=expires,
+    )
+    await relay.store.add_api_token(token, token_digest(TOKEN))
 
 
 async def test_known_token(relay: FakeRelay, authenticator: Authenticator) -> None:
     """A token is its caller's, and the store keeps only its digest."""
     await give(relay, a_caller())
 
-    assert a_caller() == await authenticator.subscriber("user:secret")
-    assert hashlib.sha256(b"user:secret").digest() == token_digest("user:secret")
+    assert a_caller() == await authenticator.subscriber(TOKEN)
+    assert hashlib.sha256(TOKEN.encode()).digest() == token_digest(TOKEN)
 
 
-@pytest.mark.parametrize("token", [None, "", "user:other", "user:secret ", "\udcff"])
-async def test_unknown_token(relay: FakeRelay, authenticator: Authenticator, token: str | None) -> None:
-    """No token, another token, and one that is no text at all are refused alike."""
+async def test_unknown_token(relay: FakeRelay, authenticator: Authenticator) -> None:
+    """A token that was never made is refused, after the store was asked for it."""
     await give(relay, a_caller())
 
     with pytest.raises(Unauthorized):
-        await authenticator.subscriber(token)
+        await authenticator.subscriber(OTHER)
+    assert 1 == relay.store.asked_for_holders
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "user:secret", TOKEN + " ", TOKEN[:-1], TOKEN.swapcase(), "\udcff"]
+)
+async def test_malformed_token(relay: FakeRelay, authenticator: Authenticator, text: str | None) -> None:
+    """What cannot be a token of ours is refused like an unknown one, and the store is not asked."""
+    await give(relay, a_caller())
+
+    with pytest.raises(Unauthorized):
+        await authenticator.subscriber(text)
+    assert 0 == relay.store.asked_for_holders
 
 
 async def test_revoked_token(relay: FakeRelay, authenticator: Authenticator) -> None:
     """A revoked token ends with its next request."""
     await give(relay, a_caller())
-    await authenticator.identify("user:secret")
+    await authenticator.identify(TOKEN)
     await relay.store.revoke_api_token("t1", relay.clock.now())
 
     with pytest.raises(Unauthorized):
-        await authenticator.identify("user:secret")
+        await authenticator.identify(TOKEN)
+
+
+async def test_expired_token(relay: FakeRelay, authenticator: Authenticator) -> None:
+    """A token is good until the moment it expires, and is unknown from then on."""
+    await give(relay, a_caller(), expires=START + timedelta(days=1))
+    await relay.clock.advance(timedelta(days=1) - timedelta(milliseconds=1))
+    before = await authenticator.identify(TOKEN)
+    await relay.clock.advance(timedelta(milliseconds=1))
+
+    assert a_caller() == before
+    with pytest.raises(Unauthorized):
+        await authenticator.identify(TOKEN)
+
+
+@pytest.mark.parametrize("scope", Scope)
+async def test_one_scope(relay: FakeRelay, authenticator: Authenticator, scope: Scope) -> None:
+    """A token with one scope is good for that and for what needs none, and is told which one it lacks for the other."""
+    await give(relay, a_caller(), frozenset({scope}))
+    (lacking,) = EVERY_SCOPE - {scope}
+
+    assert a_caller() == await authenticator.identify(TOKEN)
+    assert a_caller() == await authenticator.identify(TOKEN, scope)
+    with pytest.raises(ScopeMissing, match=lacking.value):
+        await authenticator.identify(TOKEN, lacking)
+
+
+async def test_scopes_of_jobs_and_accounts(relay: FakeRelay, authenticator: Authenticator) -> None:
+    """Jobs take the scope `use`, and that is told before a subscription that is over."""
+    await give(relay, a_caller(has_subscription=False), frozenset({Scope.ADMINISTER}))
+
+    assert "Ada" == (await authenticator.administrator(TOKEN)).name
+    with pytest.raises(ScopeMissing):
+        await authenticator.subscriber(TOKEN)
 
 
 async def test_expired_caller_is_identified_all_the_same(
@@ -61,9 +120,36 @@ async def test_expired_caller_is_identified_all_the_same(
     caller = a_caller(has_subscription=False)
     await give(relay, caller)
 
-    assert caller == await authenticator.identify("user:secret")
+    assert caller == await authenticator.identify(TOKEN)
     with pytest.raises(SubscriptionExpired):
-        await authenticator.subscriber("user:secret")
+        await authenticator.subscriber(TOKEN)
+
+
+async def test_uses_are_written_together(relay: FakeRelay, authenticator: Authenticator) -> None:
+    """Requests write nothing: the last use of a token is written when it is time to, once for however many."""
+    await give(relay, a_caller())
+    for _ in range(3):
+        await authenticator.identify(TOKEN)
+        await relay.clock.advance(timedelta(seconds=1))
+    before = relay.store.noted_uses
+    await authenticator.keep_uses()
+    await authenticator.keep_uses()
+
+    assert (0, 1) == (before, relay.store.noted_uses)
+    assert [START + timedelta(seconds=2)] == [token.last_used for token in await relay.store.api_tokens()]
+
+
+async def test_uses_wait_for_the_store(relay: FakeRelay, authenticator: Authenticator) -> None:
+    """A use that could not be written is written the next time, unless the token was used again since."""
+    await give(relay, a_caller())
+    await authenticator.identify(TOKEN)
+    relay.store.broken.add("note_uses")
+    with pytest.raises(OSError, match="disk"):
+        await authenticator.keep_uses()
+    relay.store.broken.clear()
+    await authenticator.keep_uses()
+
+    assert [START] == [token.last_used for token in await relay.store.api_tokens()]
 
 
 @pytest.mark.parametrize(

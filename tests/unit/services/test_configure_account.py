@@ -1,4 +1,4 @@
-"""Accounts and callers' defaults."""
+"""Accounts."""
 
 import pytest
 
@@ -6,7 +6,6 @@ from pikarelay.errors import ConfigurationNotFound, InvalidValue
 from pikarelay.jobs.requests import AccountRequest
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.configure_account import AccountOffice
-from pikarelay.services.configure_caller import CallerOffice
 from tests.factories import a_caller
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
@@ -65,15 +64,3 @@ async def test_accounts_belong_to_their_caller(office: AccountOffice) -> None:
 
     with pytest.raises(ConfigurationNotFound):
         await office.read(a_caller(caller_id="stranger"), ONE)
-
-
-async def test_default_reply_url(store: FakeStore) -> None:
-    """The default address is kept with the caller, and None takes it away."""
-    caller, office = a_caller(), CallerOffice(store)
-
-    changed = await office.configure(caller, "http://example.com/")
-    removed = await office.configure(changed, None)
-
-    assert "http://example.com/" == changed.reply_url
-    assert None is removed.reply_url
-    assert removed == store.kept_callers[caller.caller_id]

@@ -1,11 +1,18 @@
 """API tokens: made once, kept as digests, revoked at once."""
 
+from datetime import timedelta
+
 import pytest
 
 from pikarelay.errors import Unauthorized
+from pikarelay.jobs.api_tokens import EVERY_SCOPE, Scope
+from pikarelay.jobs.job import Caller
 from pikarelay.services.authenticate import Authenticator, token_digest
+from pikarelay.services.configure_caller import CallerOffice
 from pikarelay.services.issue_token import TokenOffice
-from tests.fakes.clock import FakeClock
+from pikarelay.services.ports import ApiToken
+from tests.factories import a_caller
+from tests.fakes.clock import START, FakeClock
 from tests.fakes.ids import FakeIds
 from tests.fakes.store import FakeStore
 
@@ -15,14 +22,21 @@ def store() -> FakeStore:
     return FakeStore()
 
 
+async def agency(store: FakeStore) -> Caller:
+    caller = a_caller(name="agency")
+    await store.put_caller(caller)
+    return caller
+
+
 @pytest.fixture
 def office(store: FakeStore) -> TokenOffice:
-    return TokenOffice(store, FakeClock(), FakeIds(), lambda size: b"\x07" * size)
+    clock, ids = FakeClock(), FakeIds()
+    return TokenOffice(store, CallerOffice(store, clock, ids), clock, ids, lambda size: b"\x07" * size)
 
 
 async def test_a_token_identifies_its_caller(store: FakeStore, office: TokenOffice) -> None:
     """Whoever brings the token is the caller it was made for."""
-    token = await office.issue("agency")
+    token = await office.issue(await agency(store))
 
     caller = await Authenticator(store, FakeClock()).identify(token)
 
@@ -31,12 +45,24 @@ async def test_a_token_identifies_its_caller(store: FakeStore, office: TokenOffi
 
 async def test_the_token_is_not_kept(store: FakeStore, office: TokenOffice) -> None:
     """The store has the token's digest and its first characters, and not the token."""
-    token = await office.issue()
+    token = await office.issue(await agency(store))
 
     ((kept, digest),) = store.kept_tokens.values()
 
     assert token_digest(token) == digest
     assert token not in repr(kept)
+
+
+async def test_what_a_token_is_made_for(store: FakeStore, office: TokenOffice) -> None:
+    """A token has the scopes and the end that it was made with; both scopes and no end, if nothing was said."""
+    end = START + timedelta(days=30)
+    await office.issue(await agency(store), frozenset({Scope.USE}), end)
+
+    ((kept, _),) = store.kept_tokens.values()
+    assert (frozenset({Scope.USE}), end) == (kept.scopes, kept.expires)
+
+    said_nothing = ApiToken(token_id="t", caller_id="c", hint="h", created=START)
+    assert (EVERY_SCOPE, None) == (said_nothing.scopes, said_nothing.expires)
 
 
 async def test_the_first_token_is_made_once(office: TokenOffice) -> None:
@@ -47,17 +73,9 @@ async def test_the_first_token_is_made_once(office: TokenOffice) -> None:
     assert await office.issue_first() is None
 
 
-async def test_a_caller_is_made_once(store: FakeStore, office: TokenOffice) -> None:
-    """Two tokens for one name belong to one caller."""
-    one, other = await office.caller("agency"), await office.caller("agency")
-
-    assert one == other
-    assert 1 == len(store.kept_callers)
-
-
 async def test_revoking(store: FakeStore, office: TokenOffice) -> None:
     """A revoked token is unknown from then on, and revoking it again says so."""
-    token = await office.issue()
+    token = await office.issue(await agency(store))
     (token_id,) = store.kept_tokens
 
     assert await office.revoke(token_id)

@@ -20,7 +20,7 @@ from pikarelay.services.ports.callbacks import (
     Delivery,
     TargetGuard,
 )
-from pikarelay.services.ports.callers import ApiToken, CallerStore
+from pikarelay.services.ports.callers import ApiToken, CallerStore, Holder
 from pikarelay.services.ports.condition import Condition, Figures, WatchedStore
 from pikarelay.services.ports.discord import (
     AccountsWatcher,
@@ -91,6 +91,7 @@ __all__ = [
     "HealthStore",
     "Hear",
     "Hold",
+    "Holder",
     "Holds",
     "Identity",
     "Ids",

@@ -35,7 +35,7 @@ _CONNECT_SECONDS = 5.0
 _ALEMBIC = threading.Lock()
 
 #: The last of the scripts in `versions`.
-NEEDED = "0005"
+NEEDED = "0006"
 
 
 class SchemaState(NamedTuple):

@@ -26,6 +26,7 @@ from pikarelay.store.rows.callers import (
     api_token_params,
     caller_from,
     caller_params,
+    holder_from,
 )
 from pikarelay.store.rows.columns import Params, Row, from_ms, to_ms, to_ms_or_none
 from pikarelay.store.rows.health import health_from, health_params
@@ -61,6 +62,7 @@ __all__ = [
     "from_ms",
     "health_from",
     "health_params",
+    "holder_from",
     "job_from",
     "job_params",
     "job_token",

@@ -1,13 +1,14 @@
 """Callers, their API tokens and their accounts."""
 
+import functools
+
+from pikarelay.jobs.api_tokens import Scope
 from pikarelay.jobs.job import (
     Account,
     Caller,
 )
 from pikarelay.jobs.secret import Secret
-from pikarelay.services.ports import (
-    ApiToken,
-)
+from pikarelay.services.ports import ApiToken, Holder
 from pikarelay.store.rows.columns import Params, Row, from_ms, from_ms_or_none, to_ms, to_ms_or_none
 from pikarelay.store.vault import Vault
 
@@ -43,18 +44,37 @@ def api_token_params(token: ApiToken, digest: bytes) -> Params:
         "hint": token.hint,
         "created": to_ms(token.created),
         "revoked": to_ms_or_none(token.revoked),
+        "scopes": " ".join(sorted(scope.value for scope in token.scopes)),
+        "expires": to_ms_or_none(token.expires),
+        "last_used": to_ms_or_none(token.last_used),
     }
 
 
 def api_token_from(row: Row) -> ApiToken:
-    token_id, caller_id, hint, created, revoked = row
+    token_id, caller_id, hint, created, revoked, scopes, expires, last_used = row
     return ApiToken(
         token_id=token_id,
         caller_id=caller_id,
         hint=hint,
         created=from_ms(created),
         revoked=from_ms_or_none(revoked),
+        scopes=_scopes_from(scopes),
+        expires=from_ms_or_none(expires),
+        last_used=from_ms_or_none(last_used),
     )
+
+
+def holder_from(row: Row) -> Holder:
+    return Holder(api_token_from(row[:_TOKEN_COLUMNS]), caller_from(row[_TOKEN_COLUMNS:]))
+
+
+#: What `api_token_from` takes.
+_TOKEN_COLUMNS = 8
+
+
+@functools.cache
+def _scopes_from(text: str) -> frozenset[Scope]:
+    return frozenset(map(Scope, text.split()))
 
 
 # Accounts

@@ -6,9 +6,20 @@ from sqlalchemy import bindparam as p
 from pikarelay.store import schema as s
 from pikarelay.store.statements.insert import Insert
 
+_api_token_columns = (
+    s.api_tokens.c.token_id,
+    s.api_tokens.c.caller_id,
+    s.api_tokens.c.hint,
+    s.api_tokens.c.created,
+    s.api_tokens.c.revoked,
+    s.api_tokens.c.scopes,
+    s.api_tokens.c.expires,
+    s.api_tokens.c.last_used,
+)
+
 # Callers. The look-up by digest is on the way of each request: one unique index, one row, one primary key.
-caller_by_token = (
-    sa.select(*s.callers.c)
+holder = (
+    sa.select(*_api_token_columns, *s.callers.c)
     .join_from(s.api_tokens, s.callers, s.api_tokens.c.caller_id == s.callers.c.caller_id)
     .where(s.api_tokens.c.digest == p("digest"), s.api_tokens.c.revoked.is_(None))
 )
@@ -19,14 +30,11 @@ put_caller = Insert(
     replace=tuple(column for column in s.callers.c if column is not s.callers.c.caller_id),
 )
 callers = sa.select(*s.callers.c).order_by(s.callers.c.created, s.callers.c.caller_id)
+caller_named = sa.select(*s.callers.c).where(s.callers.c.name == p("name"))
+remove_caller = sa.delete(s.callers).where(s.callers.c.caller_id == p("caller_id"))
+remove_api_tokens = sa.delete(s.api_tokens).where(s.api_tokens.c.caller_id == p("caller_id"))
+remove_accounts = sa.delete(s.accounts).where(s.accounts.c.caller_id == p("caller_id"))
 add_api_token = Insert(s.api_tokens, returning=s.api_tokens.c.token_id)
-_api_token_columns = (
-    s.api_tokens.c.token_id,
-    s.api_tokens.c.caller_id,
-    s.api_tokens.c.hint,
-    s.api_tokens.c.created,
-    s.api_tokens.c.revoked,
-)
 api_tokens = sa.select(*_api_token_columns).order_by(s.api_tokens.c.created, s.api_tokens.c.token_id)
 # The condition on `revoked` keeps the time of the first revocation.
 revoke_api_token = (
@@ -34,6 +42,21 @@ revoke_api_token = (
     .values(revoked=p("now"))
     .where(s.api_tokens.c.token_id == p("this_token"), s.api_tokens.c.revoked.is_(None))
     .returning(s.api_tokens.c.token_id)
+)
+revoke_api_tokens_of = (
+    sa.update(s.api_tokens)
+    .values(revoked=p("now"))
+    .where(s.api_tokens.c.caller_id == p("this_caller"), s.api_tokens.c.revoked.is_(None))
+    .returning(s.api_tokens.c.token_id)
+)
+# Several servers write here, each what it has seen.
+note_use = (
+    sa.update(s.api_tokens)
+    .values(last_used=p("used"))
+    .where(
+        s.api_tokens.c.token_id == p("this_token"),
+        sa.or_(s.api_tokens.c.last_used.is_(None), s.api_tokens.c.last_used < p("used")),
+    )
 )
 
 # Accounts.

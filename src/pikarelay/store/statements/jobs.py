@@ -149,6 +149,15 @@ prune_jobs = (
     )
     .returning(s.jobs.c.job_id)
 )
+# By the primary key, from one to the next: no index leads to a caller's final jobs, and a removed caller is no reason for one.
+final_jobs = (
+    sa.select(s.jobs.c.job_id)
+    .where(s.final, s.jobs.c.caller_id == p("caller_id"), s.jobs.c.job_id > p("after"))
+    .order_by(s.jobs.c.job_id)
+    .limit(p("limit", type_=sa.Integer))
+    .offset(NO_OFFSET)
+)
+delete_final_job = sa.delete(s.jobs).where(s.jobs.c.job_id == p("job_id"), s.final)
 prune_keys = (
     sa.delete(s.request_keys)
     .where(s.request_keys.c.created < p("before"))

@@ -1,12 +1,10 @@
 """Callers, their API tokens and their accounts."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from pikarelay.jobs.job import Account, Caller
-from pikarelay.services.ports import (
-    ApiToken,
-    News,
-)
+from pikarelay.services.ports import ApiToken, Holder, News
 from pikarelay.store import rows
 from pikarelay.store.rules import AlreadyThere
 from pikarelay.store.transactions.form import Transaction, announce
@@ -14,9 +12,9 @@ from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
 
-def caller_by_token(digest: bytes) -> Transaction[Caller | None]:
-    found = yield "caller_by_token", {"digest": digest}
-    return rows.caller_from(found[0]) if found else None
+def holder(digest: bytes) -> Transaction[Holder | None]:
+    found = yield "holder", {"digest": digest}
+    return rows.holder_from(found[0]) if found else None
 
 
 def add_caller(caller: Caller) -> Transaction[None]:
@@ -32,6 +30,21 @@ def callers() -> Transaction[tuple[Caller, ...]]:
     return tuple(map(rows.caller_from, (yield "callers", {})))
 
 
+def caller_named(name: str) -> Transaction[Caller | None]:
+    found = yield "caller_named", {"name": name}
+    return rows.caller_from(found[0]) if found else None
+
+
+def remove_caller(caller_id: str) -> Transaction[bool]:
+    its = {"caller_id": caller_id}
+    if (yield "executing", its):
+        return False
+    for statement in ("remove_api_tokens", "remove_accounts", "remove_callback_secrets", "remove_caller"):
+        yield statement, its
+    yield announce(News.ACCOUNTS)
+    return True
+
+
 def add_api_token(token: ApiToken, digest: bytes) -> Transaction[None]:
     if not (yield "add_api_token", rows.api_token_params(token, digest)):
         raise AlreadyThere(f"API token {token.token_id}")
@@ -44,6 +57,16 @@ def api_tokens() -> Transaction[tuple[ApiToken, ...]]:
 def revoke_api_token(token_id: str, now: datetime) -> Transaction[bool]:
     revoked = yield "revoke_api_token", {"this_token": token_id, "now": rows.to_ms(now)}
     return bool(revoked)
+
+
+def revoke_api_tokens_of(caller_id: str, now: datetime) -> Transaction[int]:
+    return len((yield "revoke_api_tokens_of", {"this_caller": caller_id, "now": rows.to_ms(now)}))
+
+
+def note_uses(uses: Mapping[str, datetime]) -> Transaction[None]:
+    # In one order everywhere: two servers that note the same tokens must not wait for each other in a circle.
+    for token_id, used in sorted(uses.items()):
+        yield "note_use", {"this_token": token_id, "used": rows.to_ms(used)}
 
 
 # Accounts

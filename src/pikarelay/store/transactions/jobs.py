@@ -195,6 +195,16 @@ def prune(before: datetime, limit: int) -> Transaction[int]:
     return len((yield "prune_jobs", {"before": rows.to_ms(before), "limit": limit}))
 
 
+def final_jobs(caller_id: str, after: str, limit: int) -> Transaction[tuple[str, ...]]:
+    found = yield "final_jobs", {"caller_id": caller_id, "after": after, "limit": limit}
+    return tuple(row[0] for row in found)
+
+
+def delete_jobs(job_ids: Sequence[str]) -> Transaction[None]:
+    for job_id in job_ids:
+        yield "delete_final_job", {"job_id": job_id}
+
+
 def prune_keys(before: datetime) -> Transaction[int]:
     return len((yield "prune_keys", {"before": rows.to_ms(before)}))
 

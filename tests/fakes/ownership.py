@@ -43,12 +43,15 @@ class FakeOwnership:
         await self._reach()
         return dict(self.held)
 
-    async def claim(self, names: Sequence[str], worker_id: str, over: Collection[str]) -> Mapping[str, int]:
+    async def claim(
+        self, estates: Sequence[Collection[str]], worker_id: str, over: Collection[str]
+    ) -> Mapping[str, int]:
         await self._reach()
-        before = {name: self.held.get(name, Holding(owner=None, epoch=0)) for name in names}
-        if any(its.owner not in {None, worker_id, *over} for its in before.values()):
-            return {}
-        taken = {name: Holding(owner=worker_id, epoch=its.epoch + 1) for name, its in before.items()}
+        taken: dict[str, Holding] = {}
+        for names in estates:
+            before = {name: self.held.get(name, Holding(owner=None, epoch=0)) for name in names}
+            if all(its.owner in {None, worker_id, *over} for its in before.values()):
+                taken |= {n: Holding(owner=worker_id, epoch=its.epoch + 1) for n, its in before.items()}
         self.held |= taken
         return {name: its.epoch for name, its in taken.items()}
 

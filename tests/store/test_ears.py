@@ -103,16 +103,15 @@ async def test_connection_is_killed(nodes: list[PostgresStore], url: str) -> Non
 
 
 async def test_signs_of_life(nodes: list[PostgresStore], url: str, tmp_path: Path) -> None:
-    """A worker is seen as long as its connection lives, and missing in the moment in which that ends."""
+    """A worker is seen from its first beat on as long as its connection lives, and missing in the moment in which that ends."""
     _, two = nodes
     async with PostgresStore.open(url, root_key=load_root_key(KeySource(tmp_path))) as one:
+        # Its connection is there before it is a worker's.
+        await Heard(one).until(lambda news: News.MISSED in news)
         await one.beat("one", LEASE)
-        async with asyncio.timeout(SOON):
-            while not await locks(url):  # noqa: ASYNC110 -- nobody tells
-                await asyncio.sleep(0.02)
-        await one.beat("one", LEASE)
-        await signs_until(two, "one", Sign.PRESENT)
 
+        assert 1 == await locks(url)
+        assert [Sign.PRESENT] == [m.sign for m in await two.members()]
     await signs_until(two, "one", Sign.MISSING)
 
 

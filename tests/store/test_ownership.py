@@ -1,6 +1,7 @@
 """Leases and holdings: what every store does, and what keeps a worker that was succeeded from changing anything."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -45,12 +46,12 @@ def touch(job: Job) -> Change:
 
 async def test_claim(ownership: AnyOwnership) -> None:
     """What nobody holds is taken as a whole, under an epoch that grows each time it changes hands."""
-    assert {"a": 1, "b": 1} == await ownership.claim(["b", "a"], "one", [])
-    assert {} == await ownership.claim(["b", "c"], "two", [])
-    assert {"a": 2, "b": 2} == await ownership.claim(["a", "b"], "one", [])
+    assert {"a": 1, "b": 1} == await ownership.claim([["b", "a"]], "one", [])
+    assert {} == await ownership.claim([["b", "c"]], "two", [])
+    assert {"a": 2, "b": 2} == await ownership.claim([["a", "b"]], "one", [])
     await ownership.release("one", ["a"])
-    assert {"a": 3} == await ownership.claim(["a"], "two", [])
-    assert {"b": 3} == await ownership.claim(["b"], "two", ["one"])
+    assert {"a": 3} == await ownership.claim([["a"]], "two", [])
+    assert {"b": 3} == await ownership.claim([["b"]], "two", ["one"])
 
     assert {
         "a": Holding(owner="two", epoch=3),
@@ -58,11 +59,25 @@ async def test_claim(ownership: AnyOwnership) -> None:
     } == await ownership.holdings()
 
 
+async def test_many_are_claimed_at_once(ownership: AnyOwnership) -> None:
+    """Of a hundred estates that one worker left, another takes all but those of which a third has a part."""
+    estates = [[f"channel {n}", f"session {n}"] for n in range(100)]
+    await ownership.claim(estates[:90], "one", [])
+    await ownership.claim([["session 7"]], "three", ["one"])
+    taken = await ownership.claim(estates, "two", ["one"])
+
+    assert {name for n in range(100) if n != 7 for name in estates[n]} == set(taken)
+    assert {2} == {taken[name] for names in estates[8:90] for name in names}
+    assert {1} == {taken[name] for names in estates[90:] for name in names}
+    held = await ownership.holdings()
+    assert {"one": 1, "two": 198, "three": 1} == Counter(its.owner for its in held.values())
+
+
 async def test_release(ownership: AnyOwnership) -> None:
     """Only what is one's own is let go; who retires lets go of everything, and is no member any more."""
     await ownership.beat("one", LEASE)
-    await ownership.claim(["a", "b"], "one", [])
-    await ownership.claim(["c"], "two", [])
+    await ownership.claim([["a", "b"]], "one", [])
+    await ownership.claim([["c"]], "two", [])
     await ownership.release("two", ["a"])
     assert "one" == (await ownership.holdings())["a"].owner
     await ownership.retire("one")
@@ -85,7 +100,7 @@ async def test_one_of_many_claims(ownership: AnyOwnership) -> None:
     """Of many workers that reach for the same estates, each is had by one, and as a whole."""
     names = [[f"channel {n}", f"session {n}"] for n in range(5)]
     taken = await asyncio.gather(
-        *(ownership.claim(estate, f"worker {w}", []) for w in range(8) for estate in names)
+        *(ownership.claim([estate], f"worker {w}", []) for w in range(8) for estate in names)
     )
     held = await ownership.holdings()
 
@@ -116,11 +131,11 @@ async def test_fence(sql: SqliteStore | PostgresStore) -> None:
     token = TOKEN.digest
     names = [channel_name("100"), session_name_of(token)]
     old, new = Holdings("old"), Holdings("new")
-    old.take(await sql.claim(names, "old", []))
+    old.take(await sql.claim([names], "old", []))
     session = KeptSession(user_id="1", session_id="s", sequence=1, resume_url="wss://x.example")
     assert await sql.held_by(old).change("job-0001", touch) is not None
     await sql.held_by(old).keep_sessions({token: session})
-    new.take(await sql.claim(names, "new", ["old"]))
+    new.take(await sql.claim([names], "new", ["old"]))
 
     with pytest.raises(NotHeld):
         await sql.held_by(old).change("job-0001", touch)
@@ -155,8 +170,8 @@ async def test_reopened(opener: Opener) -> None:
     """Epochs outlive every process: a name that was held is never held under the same epoch again."""
     async with opener() as store:
         assert isinstance(store, SqliteStore | PostgresStore)
-        await store.claim(["a"], "one", [])
+        await store.claim([["a"]], "one", [])
         await store.retire("one")
     async with opener() as store:
         assert isinstance(store, SqliteStore | PostgresStore)
-        assert {"a": 2} == await store.claim(["a"], "one", [])
+        assert {"a": 2} == await store.claim([["a"]], "one", [])

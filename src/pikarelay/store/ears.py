@@ -21,7 +21,6 @@ from pikarelay.services.ports import Announcement, Hear, News
 #: The channel of NOTIFY, which is one database's own.
 _CHANNEL: Final = "pikarelay"
 NOTIFY: Final = f"SELECT pg_notify('{_CHANNEL}', $1)"
-#: The number sets our locks apart from those of others in the database.
 #: Who of these workers holds its lock; one that has none to hold, or held it before the server started, is as good as present.
 SIGNS: Final = """
 SELECT worker_id,
@@ -35,11 +34,14 @@ SELECT worker_id,
        )
 FROM workers WHERE worker_id = ANY($1)
 """
+#: The number sets our locks apart from those of others in the database.
 _LOCK: Final = """
 SELECT CASE WHEN pg_try_advisory_lock(1885957985, hashtext($1))
        THEN CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) END
 """
 _CONNECT_SECONDS: Final = 5.0
+#: How long a worker waits for its lock when it begins.
+_FIRST_LOCK_SECONDS: Final = 2.0
 #: Pauses between tries to connect, the last for ever.
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 #: So often the connection is asked whether it lives: a network that is gone says nothing by itself.
@@ -64,16 +66,29 @@ class Ears:
         self._worker_id: str | None = None
         self._locked: int | None = None
         self._task: asyncio.Task[None] | None = None
-        self._lost = asyncio.Event()
+        self._is_lost = False
+        #: Set when the connection has broken, or there is something to do with it.
+        self._stirred = asyncio.Event()
+        #: Set when the worker's lock was had for the first time.
+        self._was_held = asyncio.Event()
 
     def subscribe(self, hear: Hear) -> None:
         self._hearers.append(hear)
         self._begin()
 
-    def be_present(self, worker_id: str) -> int | None:
-        """Hold the worker's lock from now on. Returns since when it is held, in the server's milliseconds; None: not now."""
-        self._worker_id = worker_id
-        self._begin()
+    async def be_present(self, worker_id: str) -> int | None:
+        """
+        Hold the worker's lock from now on. Returns since when it is held, in the server's milliseconds; None: not now.
+
+        The first time, it waits a moment for the lock: until others know of it, a worker that dies is missed only when its lease
+        runs out.
+        """
+        if self._worker_id is None:
+            self._worker_id = worker_id
+            self._begin()
+            self._stirred.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._was_held.wait(), _FIRST_LOCK_SECONDS)
         return self._locked
 
     async def close(self) -> None:
@@ -108,16 +123,17 @@ class Ears:
 
     async def _hold(self, connection: Any) -> None:
         """Listen on the connection until it breaks."""
-        self._lost.clear()
-        connection.add_termination_listener(lambda *_: self._lost.set())
+        self._is_lost = False
+        connection.add_termination_listener(self._end)
         try:
             # Whatever was told before this moment was told to nobody here.
             self._tell(Announcement(news=News.MISSED))
-            while not self._lost.is_set():
+            while not self._is_lost:
+                self._stirred.clear()
                 await self._lock(connection)
                 pause = _LISTEN_SECONDS if self._locked or self._worker_id is None else 0.2
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._lost.wait(), pause)
+                    await asyncio.wait_for(self._stirred.wait(), pause)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             _log.warning("store.deaf", reason=f"{type(error).__name__}: {error}")
         finally:
@@ -130,6 +146,12 @@ class Ears:
         else:
             # Not to be had for a moment, when the server has not noticed yet that the last connection is gone.
             self._locked = await connection.fetchval(_LOCK, self._worker_id)
+            if self._locked is not None:
+                self._was_held.set()
+
+    def _end(self, *_: object) -> None:
+        self._is_lost = True
+        self._stirred.set()
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
         try:

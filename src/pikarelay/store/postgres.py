@@ -177,7 +177,7 @@ class PostgresRunner:
         self._ears.subscribe(hear)
 
     async def be_present(self, worker_id: str) -> int | None:
-        return self._ears.be_present(worker_id)
+        return await self._ears.be_present(worker_id)
 
     async def signs(self, workers: Sequence[str]) -> Mapping[str, Sign]:
         async with self._connection() as connection:

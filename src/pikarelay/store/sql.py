@@ -389,8 +389,10 @@ class SqlStore:
     async def holdings(self) -> dict[str, Holding]:
         return await self._runner.read(transactions.ownership.holdings)
 
-    async def claim(self, names: Sequence[str], worker_id: str, over: Collection[str]) -> Mapping[str, int]:
-        return await self._runner.write(transactions.ownership.claim, names, worker_id, over)
+    async def claim(
+        self, estates: Sequence[Collection[str]], worker_id: str, over: Collection[str]
+    ) -> Mapping[str, int]:
+        return await self._runner.write(transactions.ownership.claim, estates, worker_id, over)
 
     async def release(self, worker_id: str, names: Sequence[str]) -> None:
         await self._runner.write(transactions.ownership.release, worker_id, names)

@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=10)
 _BEAT_EVERY = timedelta(seconds=2)
 #: Between two rounds, unless something happens.
-_ROUND_EVERY = timedelta(seconds=0.7)
+_ROUND_EVERY = timedelta(seconds=0.5)
 #: Between two rounds, whatever happens: many things at once are one reason.
 _ROUND_AT_MOST = timedelta(seconds=0.05)
 #: So long a round may go without a look at everything.
@@ -39,6 +39,8 @@ _LOOK_SECONDS = 5.0
 _LATE_SECONDS = 3.0
 #: For so long after its last use a session without an account stays open.
 _KEPT_SECONDS = 600.0
+#: How many estates are claimed by one transaction.
+_CLAIMED_AT_ONCE = 32
 #: Of all estates, one in so many moves in a round, when workers have come.
 _MOVED_IN_A_ROUND = 20
 
@@ -153,11 +155,12 @@ class EstateKeeper:
             moved_at_once=max(1, len(estates) // _MOVED_IN_A_ROUND),
             kept=self._in_use(seats),
         )
-        if planned.release:
-            await self._release(planned.release)
         # Whoever holds something and is not alive is dead, however long nobody has heard of it.
         dead = frozenset(h.owner for h in held.values() if h.owner is not None) - self._alive
+        # Nobody works on what is claimed, and to let go may take until Discord has answered a press.
         await self._claim(planned.claim, over=dead)
+        if planned.release:
+            await self._release(planned.release)
         self._others = frozenset(
             name for name, its in held.items() if its.owner in self._alive and its.owner != self._worker_id
         )
@@ -195,15 +198,18 @@ class EstateKeeper:
         )
 
     async def _claim(self, estates: Sequence[Estate], over: frozenset[str]) -> None:
-        taken: dict[str, int] = {}
-        for estate in estates:
-            wanted = [name for name in estate.names if name not in self._holdings.epochs]
-            taken |= await self._store.claim(wanted, self._worker_id, over)
-        if taken:
-            self._holdings.take(taken)
-            _log.info("estates.taken", names=len(taken), held=len(self._holdings.epochs))
-            for tenant in self._tenants:
-                await tenant.take_up(taken.keys())
+        for start in range(0, len(estates), _CLAIMED_AT_ONCE):
+            wanted = [
+                [name for name in estate.names if name not in self._holdings.epochs]
+                for estate in estates[start : start + _CLAIMED_AT_ONCE]
+            ]
+            taken = await self._store.claim(wanted, self._worker_id, over)
+            if taken:
+                self._holdings.take(taken)
+                _log.info("estates.taken", names=len(taken), held=len(self._holdings.epochs))
+                # Before more is claimed: there is work waiting.
+                for tenant in self._tenants:
+                    await tenant.take_up(taken.keys())
 
     async def _release(self, names: Collection[str]) -> None:
         await self._end(names)

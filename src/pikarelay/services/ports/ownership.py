@@ -69,12 +69,14 @@ class OwnershipStore(Protocol):
 
     async def holdings(self) -> dict[str, Holding]: ...
 
-    async def claim(self, names: Sequence[str], worker_id: str, over: Collection[str]) -> Mapping[str, int]:
+    async def claim(
+        self, estates: Sequence[Collection[str]], worker_id: str, over: Collection[str]
+    ) -> Mapping[str, int]:
         """
-        Take all of these, if none is held by anybody but the worker itself and those in `over`.
+        Take all names of each estate of which none is held by anybody but the worker itself and those in `over`.
 
-        Returns the epoch of each, which has grown; nothing where one was somebody else's. From now on every change that
-        rests on an earlier epoch is refused.
+        Returns the epoch of each name taken, which has grown; none of an estate where one was somebody else's. From now on
+        every change that rests on an earlier epoch is refused.
         """
         ...
 

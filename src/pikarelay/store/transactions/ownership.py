@@ -1,11 +1,13 @@
 """Workers, and what they hold."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from pikarelay.jobs.ownership import Holding, session_name
 from pikarelay.services.ports import Holds, News
 from pikarelay.store import rows
+from pikarelay.store.rows import Params
+from pikarelay.store.statements.ownership import NAMES_AT_ONCE
 from pikarelay.store.transactions.form import Transaction, announce
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
@@ -48,18 +50,42 @@ def holdings() -> Transaction[dict[str, Holding]]:
     return {name: Holding(owner=owner, epoch=epoch) for name, owner, epoch in found}
 
 
-def claim(names: Sequence[str], worker_id: str, over: Collection[str]) -> Transaction[Mapping[str, int]]:
-    epochs: dict[str, int] = {}
-    # In one order for everybody, so that two never wait for each other.
-    for name in sorted(names):
+def claim(
+    estates: Sequence[Collection[str]], worker_id: str, over: Collection[str]
+) -> Transaction[Mapping[str, int]]:
+    held = yield from _locked(sorted({name for names in estates for name in names}))
+    wanted = [names for names in estates if all(_is_free(held.get(name), worker_id, over) for name in names)]
+    for name in sorted({name for names in wanted for name in names} - held.keys()):
         yield "lock_holding", {"name": name, "owner": None, "epoch": 0}
-        ((owner, epoch),) = yield "holding", {"name": name}
-        if owner is not None and owner != worker_id and owner not in over:
-            return {}
-        epochs[name] = epoch + 1
-    for name, epoch in epochs.items():
-        yield "take_holding", {"this_name": name, "owner": worker_id, "epoch": epoch}
-    return epochs
+        # What somebody else has just made may be theirs.
+        ((_, owner, epoch),) = yield "holding", {"name": name}
+        held[name] = Holding(owner=owner, epoch=epoch)
+    had = [names for names in wanted if all(_is_free(held[name], worker_id, over) for name in names)]
+    taken = sorted({name for names in had for name in names})
+    for some in _portions(taken):
+        yield "take_holdings", {"owner": worker_id, **some}
+    return {name: held[name].epoch + 1 for name in taken}
+
+
+def _locked(names: Sequence[str]) -> Transaction[dict[str, Holding]]:
+    """Return who holds each of those names that there are, which stays so until the end of the transaction."""
+    held: dict[str, Holding] = {}
+    for some in _portions(names):
+        for name, owner, epoch in (yield "lock_holdings", some):
+            held[name] = Holding(owner=owner, epoch=epoch)
+    return held
+
+
+def _is_free(holding: Holding | None, worker_id: str, over: Collection[str]) -> bool:
+    return holding is None or holding.owner in {None, worker_id, *over}
+
+
+def _portions(names: Sequence[str]) -> Iterator[Params]:
+    """Return the names as statements take them, the last places filled up."""
+    for start in range(0, len(names), NAMES_AT_ONCE):
+        some = names[start : start + NAMES_AT_ONCE]
+        places = [*some, *[some[0]] * (NAMES_AT_ONCE - len(some))]
+        yield {f"name_{n}": name for n, name in enumerate(places)}
 
 
 def release(worker_id: str, names: Sequence[str]) -> Transaction[None]:

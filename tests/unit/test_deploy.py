@@ -5,9 +5,13 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from pikarelay.settings import DECLARED
 from tests.unit.test_project import REQUIREMENTS, load_tool, pins
@@ -15,6 +19,15 @@ from tests.unit.test_project import REQUIREMENTS, load_tool, pins
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "deploy" / "pikarelay.service"
 CONTAINER = ROOT / "deploy" / "Containerfile"
+KUBERNETES = ROOT / "deploy" / "kubernetes.yaml"
+COMPOSE = ROOT / "deploy" / "compose.cluster.yaml"
+SCHEMAS = ROOT / "tests" / "fixtures" / "deploy"
+KINDS = {
+    "Job": "io.k8s.api.batch.v1.Job",
+    "Deployment": "io.k8s.api.apps.v1.Deployment",
+    "Service": "io.k8s.api.core.v1.Service",
+    "PodDisruptionBudget": "io.k8s.api.policy.v1.PodDisruptionBudget",
+}
 #: From 0 (shut) to 10; up to 2 systemd calls a service well protected.
 MOST_EXPOSURE = 2.0
 
@@ -60,13 +73,61 @@ def test_unit_waits_for_the_end() -> None:
     assert "78" == service["RestartPreventExitStatus"]
 
 
-@pytest.mark.parametrize("path", [UNIT, CONTAINER], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [UNIT, CONTAINER, KUBERNETES, COMPOSE], ids=lambda path: path.name)
 def test_settings_exist(path: Path) -> None:
     """Each variable that is set is a setting."""
     named = set(re.findall(r"PIKARELAY_\w+", path.read_text()))
 
     assert named
     assert named <= {declared.variable for declared in DECLARED}
+
+
+def manifests(kind: str = "") -> list[dict[str, Any]]:
+    items = yaml.safe_load(KUBERNETES.read_text())["items"]
+    return [item for item in items if item["kind"] == kind or not kind]
+
+
+def errors_of(manifest: dict[str, Any]) -> Iterator[str]:
+    schema = json.loads((SCHEMAS / "kubernetes-1.33.json").read_text())
+    checked = {**schema, "$ref": f"#/$defs/{KINDS[manifest['kind']]}"}
+    return (error.message for error in jsonschema.Draft202012Validator(checked).iter_errors(manifest))
+
+
+@pytest.mark.parametrize("manifest", manifests(), ids=lambda its: f"{its['kind']} {its['metadata']['name']}")
+def test_kubernetes_takes_the_manifests(manifest: dict[str, Any]) -> None:
+    """Each manifest is what the API server takes, and one with a word that it does not know is not."""
+    assert [] == list(errors_of(manifest))
+    manifest["spec"]["replikas"] = 2
+    assert ["Additional properties are not allowed ('replikas' was unexpected)"] == list(errors_of(manifest))
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_pods_roll_without_a_gap(role: str) -> None:
+    """None goes before its successor is ready, is killed before its own end, or goes together with its like."""
+    (deployment,) = [its for its in manifests("Deployment") if its["metadata"]["labels"]["role"] == role]
+    budgets = {
+        its["spec"]["selector"]["matchLabels"]["role"]: its["spec"]
+        for its in manifests("PodDisruptionBudget")
+    }
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+
+    assert ["serve", "--role", role] == container["args"]
+    assert deployment["spec"]["replicas"] >= 2
+    assert 0 == deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"]
+    assert pod["terminationGracePeriodSeconds"] > 25
+    assert "/readyz" == container["readinessProbe"]["httpGet"]["path"]
+    assert "/healthz" == container["livenessProbe"]["httpGet"]["path"]
+    assert 1 == budgets[role]["maxUnavailable"]
+
+
+def test_compose_takes_the_file() -> None:
+    """The file is what the Compose Specification allows, and one with a word that it does not know is not."""
+    schema = json.loads((SCHEMAS / "compose.json").read_text())
+    jsonschema.validate(yaml.safe_load(COMPOSE.read_text()), schema)
+
+    with pytest.raises(jsonschema.ValidationError, match="replikas"):
+        jsonschema.validate(yaml.safe_load(COMPOSE.read_text().replace("replicas", "replikas")), schema)
 
 
 def test_container_has_no_way_in() -> None:

@@ -13,6 +13,8 @@ app = App(name="pikarelay", help="A self-hosted server that speaks the Pika API 
 for _place, _help in {
     "serve:serve": "Serve the API until told to stop.",
     "upkeep:check": "Say what is wrong, and what to do about it.",
+    "backups:backup": "Make a backup, also of a server at work.",
+    "backups:restore": "Put a backup back where there is no database.",
     "upkeep:config": "Show the settings in force, secrets masked.",
     "upkeep:move_store": "Copy an embedded store to PostgreSQL.",
     "upkeep:migrate": "Bring the database to the schema of this version.",

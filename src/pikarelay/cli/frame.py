@@ -20,6 +20,7 @@ from pikarelay.errors import ApiError
 from pikarelay.services.configure_caller import CallerBusy, CallerTaken, CallerUnknown
 from pikarelay.services.keep_orphans import NotAssignable
 from pikarelay.settings import Settings, SettingsError
+from pikarelay.store.backup import BackupRefused
 from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated
 from pikarelay.store.root_key import KeyUnusable, WrongKey
 from pikarelay.store.rules import MoveRefused
@@ -54,6 +55,7 @@ _MENDABLE = (
     CallerUnknown,
     SchemaOutdated,
     DatabaseUnreachable,
+    BackupRefused,
     DatabaseDamaged,
     DataKeyDamaged,
     MoveRefused,

@@ -18,6 +18,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, cast
@@ -82,6 +83,15 @@ class SqliteStore(SqlStore):
             yield cls(runner, Vault.unlock(root_key, keys))
         finally:
             await runner.close()
+
+
+async def begin_anew(path: Path, root_key: RootKey, now: datetime) -> None:
+    """Let a database whose root key is lost go on under another one. The secrets in it cannot be opened any more."""
+    runner = SqliteRunner(path)
+    try:
+        await runner.write(transactions.vault.begin_anew, root_key, now)
+    finally:
+        await runner.close()
 
 
 class SqliteRunner:

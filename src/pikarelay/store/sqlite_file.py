@@ -60,6 +60,31 @@ def check_structure(path: Path) -> None:
         raise DatabaseDamaged(path, " ".join(str(finding).split()))
 
 
+def copy_database(source: Path, target: Path) -> None:
+    """
+    Copy the database as it is at this moment into a file that is empty. Others may go on writing meanwhile.
+
+    Raises `DatabaseDamaged`, and OSError when the target cannot take it.
+    """
+    try:
+        with closing(open_to_read(source)) as read, closing(sqlite3.connect(target)) as write:
+            # All in one step: it is one snapshot, which in WAL no writer waits for, and nobody's write begins it anew.
+            read.backup(write, pages=-1)
+            # Else the copy would take a log of its own, from whoever only looks at it.
+            write.execute("PRAGMA journal_mode = DELETE").fetchall()
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise DatabaseDamaged(source, str(error)) from error
+        raise OSError(None, str(error), str(target)) from error
+
+
+def upload_keys(path: Path) -> tuple[str, ...]:
+    """Return the keys of the uploads that jobs in the database have."""
+    with closing(open_to_read(path)) as connection:
+        found = connection.execute("SELECT upload_key FROM uploads ORDER BY upload_key").fetchall()
+    return tuple(key for (key,) in found)
+
+
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open the file so that nothing of it can be changed."""
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)

@@ -68,6 +68,12 @@ def hang_on(new: RootKey, old: RootKey) -> Transaction[int]:
     return len(ours)
 
 
+def begin_anew(root: RootKey, now: datetime) -> Transaction[None]:
+    """Seal by a new data key, which hangs on a root key that has opened none of the others. What they sealed stays shut."""
+    *_, newest = yield from _data_keys_to_change()
+    yield "insert_data_key", rows.data_key_params(new_data_key(root, newest.number + 1, now))
+
+
 def sealed_after(
     column: SealedColumn, after: Sequence[str | bytes], limit: int
 ) -> Transaction[Sequence[Row]]:

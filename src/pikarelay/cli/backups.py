@@ -1,0 +1,46 @@
+"""`pikarelay backup` and `restore`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pikarelay import logs
+from pikarelay.bootstrap import backups
+from pikarelay.cli.frame import Where, load_settings, run, say
+
+
+def backup(folder: Path, /, *, where: Where | None = None) -> None:
+    """
+    Make a backup in a new folder, while a server may go on working. The root key is not in it.
+
+    Parameters
+    ----------
+    folder
+        Where the backup goes. Must not be there yet, or be empty.
+    """
+    run(backups.back_up(load_settings(where), folder, say))
+
+
+def restore(
+    folder: Path,
+    /,
+    *,
+    where: Where | None = None,
+    without_root_key: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """
+    Put a backup back into a data folder that has no database. Everything in the backup is verified first.
+
+    Put the root key in its place before. Jobs that had not been sent to Discord when the backup was made fail.
+
+    Parameters
+    ----------
+    folder
+        The backup.
+    without_root_key
+        The root key is lost: go on with another one. All accounts have to be set up again, and are listed.
+    """
+    settings = load_settings(where)
+    logs.set_up(level="warning", as_json=False)
+    run(backups.restore(settings, folder, say, without_root_key=without_root_key))

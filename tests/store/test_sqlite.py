@@ -203,6 +203,26 @@ class TestGroups:
         assert cancelled.cancelled()
         await sqlite_store.ping()
 
+    async def test_new_work_does_not_wait_for_a_slow_disk(self, sqlite_store: SqliteStore) -> None:
+        """A job that cannot be admitted soon is refused and never admitted; what is already known is still written."""
+        await put(sqlite_store, a_job(1))
+        async with writer_held(sqlite_store):
+            kept = asyncio.ensure_future(sqlite_store.change("job-0001", touch))
+            with pytest.raises(Unavailable):
+                await put(sqlite_store, a_job(2))
+            with pytest.raises(Unavailable):
+                await sqlite_store.put_account(an_account())
+            read = await sqlite_store.job("job-0001")
+            is_waiting = not kept.done()
+        changed = await kept
+        await sqlite_store.ping()
+
+        assert a_job(1) == read
+        assert is_waiting
+        assert isinstance(changed, Job)
+        assert await sqlite_store.job("job-0002") is None
+        assert () == await sqlite_store.accounts()
+
     async def test_closing_writes_what_is_queued(self, tmp_path: Path) -> None:
         """Leaving the store's block waits for what is queued; after that it refuses."""
         async with traced(tmp_path) as (store, _):

@@ -151,6 +151,10 @@ class PostgresRunner:
         """
         return await self._apart(self._write(lambda: make(*args, **kwargs)))
 
+    async def write_soon(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same: the server runs it beside all others, so it has begun as soon as there is a connection."""
+        return await self.write(make, *args, **kwargs)
+
     async def read(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run each statement by itself."""
         return await self._apart(self._read(lambda: make(*args, **kwargs), begin=None))

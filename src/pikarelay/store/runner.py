@@ -22,6 +22,10 @@ class Runner(Protocol):
         """Run it alone or as if alone, and return once it is on the disk."""
         ...
 
+    async def write_soon(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for whoever is waited for: raises `Unavailable` when it has not begun soon, and then it never does."""
+        ...
+
     async def read(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it on what is committed, each of its statements on what is committed by then."""
         ...

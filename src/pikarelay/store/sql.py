@@ -93,7 +93,7 @@ class SqlStore:
         await self._runner.write(transactions.callers.add_caller, caller)
 
     async def put_caller(self, caller: Caller) -> None:
-        await self._runner.write(transactions.callers.put_caller, caller)
+        await self._runner.write_soon(transactions.callers.put_caller, caller)
 
     async def callers(self) -> tuple[Caller, ...]:
         return await self._runner.read(transactions.callers.callers)
@@ -126,7 +126,7 @@ class SqlStore:
         await self._runner.write(transactions.callers.note_uses, uses)
 
     async def put_account(self, account: Account) -> None:
-        await self._runner.write(transactions.callers.put_account, account, self._vault)
+        await self._runner.write_soon(transactions.callers.put_account, account, self._vault)
 
     async def account(self, caller_id: str, channel: str) -> Account | None:
         return await self._runner.read(transactions.callers.account, caller_id, channel, self._vault)
@@ -136,7 +136,7 @@ class SqlStore:
         return tuple(account for account in found if self._is_seen(account.discord_token, account.channel))
 
     async def delete_account(self, caller_id: str, channel: str) -> bool:
-        return await self._runner.write(transactions.callers.delete_account, caller_id, channel)
+        return await self._runner.write_soon(transactions.callers.delete_account, caller_id, channel)
 
     async def job(self, job_id: str) -> Job | None:
         return await self._runner.read(transactions.jobs.job, job_id, self._vault)
@@ -160,7 +160,7 @@ class SqlStore:
             return decided[-1]
 
         try:
-            return await self._runner.write(
+            return await self._runner.write_soon(
                 transactions.jobs.admit, caller_id, channels, remember, key, answer_until, self._vault
             )
         except OutcomeUnknown:

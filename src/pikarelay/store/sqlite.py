@@ -45,6 +45,8 @@ Trace = Callable[[str], None]
 GROUP = 256
 #: How long to wait for another process that writes to the same file.
 _WRITE_BUSY_MS = 5_000
+#: How long a caller waits for the group that its write is in to begin. The one before it may be a slow disk's.
+PATIENCE_SECONDS = 1.5
 #: The event loop stands still while a read waits, so it hardly does.
 _READ_BUSY_MS = 100
 
@@ -56,6 +58,12 @@ class _Queued(NamedTuple):
 
     transaction: Transaction[Any]
     future: asyncio.Future[Any]
+    #: Taken once, by the writer or by whoever gives up: what has begun is not given up, what was given up does not begin.
+    claim: "threading.Lock | None" = None
+
+    def is_taken(self) -> bool:
+        """Take it, and say whether somebody else had."""
+        return self.claim is not None and not self.claim.acquire(blocking=False)
 
 
 class _Outcome(NamedTuple):
@@ -118,11 +126,29 @@ class SqliteRunner:
 
         A caller that is cancelled while it waits does not take its transaction back.
         """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._put(_Queued(make(*args, **kwargs), future))
+        return await future
+
+    async def write_soon(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        The same for whoever is waited for. Raises `Unavailable` when it has not begun in time, and then it never does.
+
+        A disk that takes seconds for a sync makes everybody wait for the group under way; new work is better refused.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        queued = _Queued(make(*args, **kwargs), future, threading.Lock())
+        self._put(queued)
+        timer = self._loop.call_later(PATIENCE_SECONDS, _give_up, queued)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    def _put(self, queued: _Queued) -> None:
         if self._is_closed:
             raise Unavailable
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Queued(make(*args, **kwargs), future))
-        return await future
+        self._queue.put(queued)
 
     async def read(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it here and now."""
@@ -191,7 +217,8 @@ class SqliteRunner:
             queued = self._queue.get()
             if queued is None:
                 return group, False
-            group.append(queued)
+            if not queued.is_taken():
+                group.append(queued)
         return group, True
 
     def _write_group(self, group: Sequence[_Queued]) -> list[_Outcome]:
@@ -269,6 +296,12 @@ def _drive(connection: sqlite3.Connection, statements: Mapping[str, Sql], transa
         return cast("T", end.value)
     finally:
         transaction.close()
+
+
+def _give_up(queued: _Queued) -> None:
+    if not queued.is_taken() and not queued.future.done():
+        _log.warning("store.write_given_up", seconds=PATIENCE_SECONDS)
+        queued.future.set_exception(Unavailable())
 
 
 def _resolve(outcomes: Sequence[_Outcome]) -> None:

@@ -164,11 +164,12 @@ def _circumstantial(
 def _could_follow(message: BotMessage, job: Job) -> bool:
     """Whether a message without an identifying tie may be about the job at all: its author, its age, its kind."""
     press = job.press
-    if (
-        message.author_id != press.bot_id
-        or press.floor_id is None
-        or not is_after(message.id, press.floor_id)
-    ):
+    if message.author_id != press.bot_id or press.floor_id is None:
+        return False
+    if not is_after(message.id, press.floor_id):
+        return False
+    # What Discord made of the press is older than all that the bot says to it.
+    if press.interaction_id is not None and is_after(press.interaction_id, message.id):
         return False
     # "Queued" is said once, first. A job that has heard it is not being told again by another message; one that has only
     # had a hidden acknowledgement has not heard it.

@@ -10,8 +10,8 @@ Two rules keep every answer of the bot attributable, and both only make presses 
    is contained in the other. A job without a prompt thus runs alone.
 
 The first press of a kind thus runs alone, and from its result we learn whether the bot's others may run side by side.
-Also then one waits until the bot has announced those that could be mistaken for it: a result may name its press by no more
-than a reply to that announcement. A hidden acknowledgement ends the first rule's wait, and is none.
+Also then one waits until the bot has announced those that could be mistaken for it, however long that takes: a result may name
+its press by no more than a reply to that announcement. A hidden acknowledgement ends the first rule's wait, and is none.
 
 What is left at Discord of a job that failed or was cancelled (a ghost) counts for the second rule like a running job, once the
 bot has said anything about it. A ghost of which nothing was heard holds up its likes, if Discord is known to have taken its press,
@@ -77,8 +77,10 @@ def _is_in_the_way(ghost: Job, now: datetime, reading: Reading | None) -> bool:
 
 def _is_to_be_announced(job: Job, now: datetime, reading: Reading | None) -> bool:
     """Whether Discord took the press, and the bot's first visible message about it is still to be expected."""
-    is_taken = job.press.phase in {PressPhase.ACCEPTED, PressPhase.BOUND}
-    return is_taken and job.message_id is None and not _is_known_to_be_slow(job, now, reading)
+    if job.press.phase not in {PressPhase.ACCEPTED, PressPhase.BOUND} or job.message_id is not None:
+        return False
+    # However long it takes: that it runs is known, and a bot that is slow once announces late, not never.
+    return not job.is_final or not _is_known_to_be_slow(job, now, reading)
 
 
 def _are_alike(text: str, other: str) -> bool:
@@ -86,9 +88,9 @@ def _are_alike(text: str, other: str) -> bool:
     return text in other or other in text
 
 
-def _is_known_to_be_slow(job: Job, now: datetime, reading: Reading | None) -> bool:
-    """Whether the bot has not announced the job in time. Of a ghost that takes a look: it may not have been heard."""
-    return _is_slow(job, now) and (not job.is_final or (reading is not None and reading.covers(job, SLOW)))
+def _is_known_to_be_slow(ghost: Job, now: datetime, reading: Reading | None) -> bool:
+    """Whether the bot has not announced the ghost in time. That takes a look: it may not have been heard."""
+    return _is_slow(ghost, now) and reading is not None and reading.covers(ghost, SLOW)
 
 
 def _is_slow(job: Job, now: datetime) -> bool:

@@ -24,15 +24,24 @@ async def run(scene: Scene) -> Outcome:
     scene.folder.mkdir(parents=True)
     outcome.folders.append(scene.folder)
     examples, steps = scene.amount(200, 2000), _STEPS[scene.full]
-    said = await _python(scene, "model", str(examples), str(steps), str(scene.seed))
-    outcome.numbers.update({"histories": examples, "steps at most": examples * steps})
-    outcome.require(said is None, f"a history broke the model: {said}")
-
     seeds, first = scene.amount(1_000, 100_000), scene.seed * 1_000_000
-    said = await _python(
-        scene, "simulation", str(seeds), "--first", str(first), "--jobs", _JOBS, "--folder", str(scene.folder)
+    broken, violated = await asyncio.gather(
+        _python(scene, "model", str(examples), str(steps), str(scene.seed)),
+        _python(
+            scene,
+            "simulation",
+            str(seeds),
+            "--first",
+            str(first),
+            "--jobs",
+            _JOBS,
+            "--folder",
+            str(scene.folder),
+        ),
     )
-    outcome.require(said is None, f"a simulated history was violated: {said}")
+    outcome.numbers.update({"histories": examples, "steps at most": examples * steps})
+    outcome.require(broken is None, f"a history broke the model: {broken}")
+    outcome.require(violated is None, f"a simulated history was violated: {violated}")
     found = json.loads((scene.folder / "simulation.json").read_bytes())
     outcome.numbers.update(
         {"seeds": found["histories"]} | {f"simulated {k}": n for k, n in found["numbers"].items()}

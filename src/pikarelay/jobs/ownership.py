@@ -156,6 +156,8 @@ def _surplus(mine: int, counts: Mapping[str, int], free: int) -> int:
     """Return how many estates I have that another lacks. None as long as there are free ones to be had instead."""
     if free or len(counts) < 2:
         return 0
-    fair = sum(counts.values()) // len(counts)
-    lacking = sum(max(0, fair - count) for count in counts.values())
-    return min(max(0, mine - fair), lacking)
+    least, rest = divmod(sum(counts.values()), len(counts))
+    most = least + bool(rest)
+    lacking = sum(max(0, least - count) for count in counts.values())
+    # Where there are fewer than workers nobody lacks one, and still nobody is to have two.
+    return max(0, mine - most, min(mine - least, lacking))

@@ -34,9 +34,9 @@ SEEDS = {
     "endings_overwritten": 16,
     "admissions_abandoned": 5,
 }
-#: Histories of a hundred thousand in which a job was once given another's message or video.
+#: Histories in which a job was once given another's message or video, or none although its own was there.
 MENDED = (
-    43_010_678, 43_011_491, 43_011_595, 43_017_582, 43_037_033, 43_054_246, 43_054_404, 43_062_642, 43_063_389,
+    43_010_678, 43_011_491, 43_011_595, 43_017_582, 43_037_033, 43_054_246, 43_054_404, 43_062_642, 43_063_389, 45_002_385,
 )  # fmt: skip
 #: So many histories from there on are tried: another order of events may need another seed.
 TRIED = 400

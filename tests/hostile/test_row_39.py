@@ -107,6 +107,7 @@ def check(server: Relay) -> None:
     assert [sealed.secret_of(number) for number in range(SECRETS)] == texts
 
 
+@pytest.mark.timeout(240)
 def test_row_39_migration(tmp_path: Path) -> None:
     """A migration that is killed at any of its steps leaves the schema as it was or as it will be, and begins anew."""
     source = tmp_path / "first.sqlite3"
@@ -120,7 +121,7 @@ def test_row_39_migration(tmp_path: Path) -> None:
 
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(source), str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE,
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=6 * PATIENCE,
     )  # fmt: skip
     steps = int(done.stdout)
     found = set()

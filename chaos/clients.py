@@ -161,6 +161,14 @@ class Clients:
             return None
         return found if isinstance(found, list) else None
 
+    async def readiness(self) -> int | None:
+        """GET whether the server can take work. Returns the status; None when there was no answer."""
+        try:
+            async with self._http.get(f"{self.base_url}/readyz") as answer:
+                return answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+
     async def tries(self, job: str, *, final: bool = False) -> list[dict[str, Any]]:
         """GET the tries of a job's callback that are over. The last look is written down. Raises when there was no answer."""
         async with self._http.get(

@@ -4,18 +4,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from pikarelay.errors import Unavailable
+from pikarelay.jobs.callbacks import CallbackAttempt
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.mirror import CopyRecord
-from pikarelay.services.ports import Callback, Change, Sightings
+from pikarelay.services.ports import Callback, CallbackOutcome, Change, DecideOutcome, Sightings
 from tests.fakes.store import FakeStore
 
 
 class TroubledStore(FakeStore):
-    """A `FakeStore` of which the methods named in `broken` raise `OSError`."""
+    """A `FakeStore` of which the methods named in `broken` raise `OSError`, and those in `unavailable` as a real one does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.broken: set[str] = set()
+        self.unavailable: set[str] = set()
         #: How often each was called, broken or not.
         self.calls: Counter[str] = Counter()
         #: Answers `sightings` once, as a read does that another write overtakes.
@@ -38,6 +41,16 @@ class TroubledStore(FakeStore):
         self._enter("claim_callbacks")
         return await super().claim_callbacks(now, lease, fresh, failing)
 
+    async def renew_claim(self, callback_id: str, attempt: int, until: datetime) -> bool:
+        self._enter("renew_claim")
+        return await super().renew_claim(callback_id, attempt, until)
+
+    async def finish_callback(
+        self, attempt: CallbackAttempt, decide: DecideOutcome
+    ) -> CallbackOutcome | None:
+        self._enter("finish_callback")
+        return await super().finish_callback(attempt, decide)
+
     async def claim_copies(self, now: datetime, lease: timedelta, limit: int) -> tuple[CopyRecord, ...]:
         self._enter("claim_copies")
         return await super().claim_copies(now, lease, limit)
@@ -50,3 +63,5 @@ class TroubledStore(FakeStore):
         self.calls[method] += 1
         if method in self.broken:
             raise OSError("disk")
+        if method in self.unavailable:
+            raise Unavailable

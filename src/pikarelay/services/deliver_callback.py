@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from pikarelay.errors import Unavailable
 from pikarelay.jobs.backoff import Failure, GiveUp, after_attempt, is_too_old
 from pikarelay.jobs.breaker import Health, after_exhaustion, after_failure, after_success
 from pikarelay.jobs.callbacks import (
@@ -16,6 +17,7 @@ from pikarelay.services.ports import (
     CallbackOutcome,
     CallbackSender,
     Clock,
+    DecideOutcome,
     Delivery,
     Store,
 )
@@ -23,6 +25,8 @@ from pikarelay.services.tally import Tally
 
 _log = structlog.get_logger(__name__)
 
+#: How long between two tries to write down how a try went.
+_NOTE_AGAIN = timedelta(seconds=1)
 #: What is said of a try that was not made because the caller's signing secrets cannot be read.
 SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 -- a class of failures
 
@@ -68,7 +72,7 @@ class CallbackDelivery:
             trigger=callback.trigger,
             answer=delivery.answer,
         )
-        outcome = await self._store.finish_callback(
+        outcome = await self._noted(
             attempt, lambda health: outcome_of(callback, delivery, health, self._schedule, jitter, now)
         )
         _log.info(
@@ -80,6 +84,16 @@ class CallbackDelivery:
             error=delivery.error,
             given_up=outcome is not None and outcome.given_up,
         )
+
+    async def _noted(self, attempt: CallbackAttempt, decide: DecideOutcome) -> CallbackOutcome | None:
+        """Write down how it went, however long the store cannot: to forget it is to send the same again."""
+        while True:
+            try:
+                return await self._store.finish_callback(attempt, decide)
+            except Unavailable:
+                # Whether it was written or not: the number of the try lets it be written once only.
+                _log.warning("callback.not_noted", callback_id=attempt.callback_id, attempt=attempt.attempt)
+            await self._clock.sleep(_NOTE_AGAIN)
 
     async def _send(self, callback: Callback, now: datetime) -> Delivery:
         """Send it, signed if its caller has secrets. Where none of them can be read, nothing is sent: it would be unsigned."""

@@ -84,7 +84,9 @@ class CallbackDispatcher:
         if fresh + failing == 0:
             await self._wait(_LOOK_AGAIN)
             return
-        await self._hold()
+        if not await self._hold():
+            await self._wait(_LOOK_AGAIN)
+            return
         now = self._clock.now()
         claimed = await self._store.claim_callbacks(now, LEASE, fresh, failing)
         for callback in claimed:
@@ -108,15 +110,16 @@ class CallbackDispatcher:
         due = await self._store.next_callback()
         return _LOOK_AGAIN if due is None else max(due - self._clock.now(), timedelta())
 
-    async def _hold(self) -> None:
+    async def _hold(self) -> bool:
         """
-        Renew what has run out while this process stood still.
+        Renew what has run out while this process stood still, or the store took nothing. False when it still does not.
 
         Its tries are still under way. Without this it would take them for a dead process's, and try them a second time.
         """
         for its in list(self._tries.values()):
             if its.until <= self._clock.now():
                 await self._renew_once(its)
+        return all(its.until > self._clock.now() for its in self._tries.values())
 
     async def _try(self, its: _Try) -> None:
         callback = its.callback

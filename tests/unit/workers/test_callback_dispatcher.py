@@ -260,6 +260,25 @@ async def test_a_process_that_stood_still_keeps_its_claims(relay: FakeRelay, rec
 
 
 @pytest.mark.usefixtures("dispatcher")
+async def test_delivery_that_cannot_be_noted_is_not_repeated(
+    relay: FakeRelay, receiver: FakeReceiver
+) -> None:
+    """What a receiver took while nothing could be written is noted when it can be, and is not sent again meanwhile."""
+    relay.store.unavailable = {"finish_callback", "renew_claim"}
+    await end(relay, "job-1")
+    await relay.clock.advance(2 * LEASE)
+    relay.store.unavailable = {"renew_claim"}
+    relay.board.callback_due.set()
+    await settle()
+    while_it_fails = len(receiver.received)
+    relay.store.unavailable = set()
+    await relay.clock.advance(2 * LEASE)
+
+    assert (1, 1) == (while_it_fails, len(receiver.received))
+    assert "delivered" == relay.store.callbacks["job-1"].state
+
+
+@pytest.mark.usefixtures("dispatcher")
 async def test_other_processes_callbacks_are_found(relay: FakeRelay, receiver: FakeReceiver) -> None:
     """A callback that became due elsewhere, without waking this process, is found within five seconds."""
     await end(relay, "job-1")

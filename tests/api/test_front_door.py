@@ -546,3 +546,98 @@ def test_uvicorn_has_what_is_built_on() -> None:
     uvicorns = {name for base in FrontDoor.__mro__[1:] for name in vars(base)}
 
     assert set() == ours - uvicorns
+
+
+# At the end
+
+
+async def refused_after_stop(server: Served) -> None:
+    """Tell the server to end, and return when nobody listens any more."""
+    server.http.stop()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                _, writer = await server.connect()
+            except ConnectionRefusedError:
+                return
+            writer.close()
+
+
+async def test_who_was_let_in_is_heard_at_the_end() -> None:
+    """Whoever has connected, and has not asked yet, is answered though nobody listens any more, for the last time."""
+    async with served(head_seconds=PATIENCE, last_head_seconds=PATIENCE) as server:
+        reader, writer = await server.connect()
+        await refused_after_stop(server)
+        writer.write(OK)
+        told = await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+
+    assert [(200, b"/ok")] == answers(told)
+    assert b"connection: close" in told.lower()
+
+
+async def test_half_a_head_at_the_end() -> None:
+    """A head that is under way at the end may still be finished."""
+    async with served(head_seconds=PATIENCE, last_head_seconds=PATIENCE) as server:
+        reader, writer = await server.connect()
+        writer.write(OK[:10])
+        await refused_after_stop(server)
+        writer.write(OK[10:])
+        told = await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+
+    assert [(200, b"/ok")] == answers(told)
+
+
+async def test_who_never_asks_is_not_waited_for() -> None:
+    """A connection that says nothing is closed soon after the end has begun, however much time a head has otherwise."""
+    async with served(head_seconds=PATIENCE * 10, last_head_seconds=0.1) as server:
+        reader, writer = await server.connect()
+        server.http.stop()
+        told = await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+
+    assert b"" == told
+
+
+@pytest.mark.parametrize("asked_again", [True, False])
+async def test_request_that_nobody_has_read_yet(asked_again: bool) -> None:
+    """On a kept connection, what has arrived by the end is answered; one without a request is closed at once."""
+    async with served(head_seconds=PATIENCE, last_head_seconds=PATIENCE) as server:
+        reader, writer = await server.connect()
+        writer.write(OK)
+        told = await asyncio.wait_for(reader.readuntil(b"/ok"), PATIENCE)
+        (door,) = server.http._house.served
+        writer.write(OK if asked_again else b"")
+        server.http.announce_end()
+        door.shutdown()
+        told += await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+
+    assert [(200, b"/ok")] * (2 if asked_again else 1) == answers(told)
+
+
+async def test_nobody_is_cut_off_at_the_end() -> None:
+    """Callers that come and go while the listening ends are answered or refused; none is let in and left alone."""
+    async with served(head_seconds=PATIENCE, last_head_seconds=PATIENCE) as server:
+        heard: list[bytes] = []
+
+        async def call_until_refused() -> None:
+            while True:
+                try:
+                    reader, writer = await server.connect()
+                except ConnectionRefusedError:
+                    return
+                await asyncio.sleep(0)
+                writer.write(OK)
+                heard.append(await asyncio.wait_for(reader.readuntil(b"/ok"), PATIENCE))
+                writer.close()
+
+        calling = [asyncio.create_task(call_until_refused()) for _ in range(20)]
+        while len(heard) < 100:  # noqa: ASYNC110 - callers have no event for it
+            await asyncio.sleep(0.01)
+        server.http.stop()
+        await asyncio.gather(*calling)
+
+    assert len(heard) >= 100
+    assert {b"HTTP/1.1 200"} == {told[:12] for told in heard}

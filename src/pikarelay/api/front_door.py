@@ -50,6 +50,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     head_bytes: int = 32 * 1024
     #: Requests that wait on one connection for the answer to the one before.
     pipelined: int = 16
+    #: The same for who was let in just before the end: from the last accepted connection on.
+    last_head_seconds: float = 2.0
     #: How long a client may read nothing of what is there for it.
     stalled_seconds: float = 30.0
     #: How long, and how much, a refused client may go on sending, so that it gets to see the answer.
@@ -127,8 +129,23 @@ class FrontDoor(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        super().shutdown()
-        self._watch_reader()
+        if self._may_ask_yet():
+            self._end_patience()
+            self._wait_for_head(self._limits.last_head_seconds)
+        else:
+            super().shutdown()
+            self._watch_reader()
+
+    def _may_ask_yet(self) -> bool:
+        """
+        Whether a request is on its way, or its client has every reason to send one: it was let in, and has not asked yet.
+
+        One that has had an answer knows that a kept connection may end at any time.
+        """
+        cycle: RequestResponseCycle | None = self.cycle
+        if self._is_deaf or self._is_busy:
+            return False
+        return cycle is None or self._in_head or self._has_unread_bytes()
 
     # What the client sends
 
@@ -224,8 +241,9 @@ class FrontDoor(HttpToolsProtocol):
 
     # Timers
 
-    def _wait_for_head(self) -> None:
-        self._patience = self.loop.call_later(self._limits.head_seconds, self._on_head_late)
+    def _wait_for_head(self, seconds: float | None = None) -> None:
+        seconds = self._limits.head_seconds if seconds is None else seconds
+        self._patience = self.loop.call_later(seconds, self._on_head_late)
 
     def _on_head_late(self) -> None:
         self._patience = None
@@ -270,6 +288,13 @@ class FrontDoor(HttpToolsProtocol):
         unsent = bytearray(4)
         fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, unsent)
         return self.transport.get_write_buffer_size() + int.from_bytes(unsent, sys.byteorder)
+
+    def _has_unread_bytes(self) -> bool:
+        """Whether the system has something from the client that was not taken yet."""
+        connection = self.transport.get_extra_info("socket")
+        waiting = bytearray(4)
+        fcntl.ioctl(connection.fileno(), termios.FIONREAD, waiting)
+        return any(waiting)
 
     # Refusals
 

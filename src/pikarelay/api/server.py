@@ -1,5 +1,6 @@
 """The HTTP server around the application: uvicorn, told to leave signals, start-up and connections to us."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +11,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pikarelay.api.front_door import FrontDoor, House, Limits
+from pikarelay.api.last_calls import refuse_new_calls
 
 #: How long requests may go on after a stop was asked for.
 DRAIN_SECONDS = 10
 
 _BACKLOG = 2048
+#: From the last connection that the system accepts for us to the end of the listening: what it has accepted is taken.
+_LAST_CALLS_SECONDS = 0.2
 
 
 class HttpServer:
@@ -92,3 +96,14 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and self.on_ready is not None:
             self.on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """
+        End the listening so that nobody is lost who was accepted, and let requests end.
+
+        The system completes connections before we know of them; to close the socket would cut those.
+        """
+        refused = [refuse_new_calls(each) for each in sockets or []]
+        if any(refused):
+            await asyncio.sleep(_LAST_CALLS_SECONDS)
+        await super().shutdown(sockets)

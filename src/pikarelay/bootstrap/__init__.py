@@ -74,4 +74,4 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         if works is not None:
             outbox = await works.open_outbox(node, stack, own)
             workers = (*workers, *works.first, outbox, *works.then)
-        yield Server(http, workers, outbox, node.readiness.end, node.board.hurry), node.offices
+        yield Server(http, workers, outbox, node.endings, node.board.hurry), node.offices

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -18,7 +19,8 @@ from pikarelay.discord.client.accounts import DiscordAccounts
 from pikarelay.discord.client.gateway import OnSighting
 from pikarelay.outbound import DNS_SECONDS, open_origin_session
 from pikarelay.services.account_health import HealthOffice
-from pikarelay.services.answers import Answers, LocalAnswers
+from pikarelay.services.answers import Answers
+from pikarelay.services.answers_elsewhere import OverlappingAnswers
 from pikarelay.services.board import Board
 from pikarelay.services.configure_account import AccountOffice
 from pikarelay.services.configure_caller import CallerOffice
@@ -38,6 +40,7 @@ from pikarelay.store.sql import SqlStore
 from pikarelay.store.uploads import Uploads
 from pikarelay.system import SystemClock, SystemIds, free_bytes
 from pikarelay.workers.hearer import Hearer
+from pikarelay.workers.lookout import Lookout
 
 USER_AGENT = f"pikarelay/{__version__} (+https://github.com/pikarelay/pikarelay)"
 
@@ -115,16 +118,30 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     offices: Offices
     #: What runs in the background in any role.
     loops: tuple[Worker, ...]
+    #: Who is told that the end begins.
+    endings: tuple[Callable[[], None], ...]
 
 
 async def open_node(settings: Settings, stack: AsyncExitStack, on_sighting: OnSighting) -> Node:
     """Open the store and the sessions, until the stack is left. `on_sighting` is given what Discord's Gateway shows."""
     clock, board = SystemClock(), Board()
     ids = SystemIds(clock.now)
-    store = await stack.enter_async_context(open_server_store(settings, clock))
+    store, alone_since = await stack.enter_async_context(open_server_store(settings, clock))
     worker_id = ids.job_id()
     holdings = Holdings(worker_id) if is_shared(settings) else None
-    answers, loops = _answers(store, board, clock, holdings)
+    readiness = Readiness(
+        store, lambda: free_bytes(settings.store.data_folder), settings.store.least_free, time.monotonic
+    )
+    answers: Answers
+    loops: tuple[Worker, ...]
+    endings: tuple[Callable[[], None], ...]
+    if holdings is None:
+        lookout = Lookout(store, board, clock)
+        answers = OverlappingAnswers(store, board, clock, settings.discord.answer_wait, alone_since)
+        loops, endings = (lookout,), (readiness.end, lookout.begin)
+    else:
+        answers = shared = SharedAnswers(store, board, clock)
+        loops, endings = (shared, Hearer(store, board, clock)), (readiness.end,)
     names = await stack.enter_async_context(NameServers.open(settings.callbacks.nameservers))
     discord = DiscordAccounts(
         await stack.enter_async_context(discord_session(settings.discord)),
@@ -154,25 +171,12 @@ async def open_node(settings: Settings, stack: AsyncExitStack, on_sighting: OnSi
         discord=discord,
         links=LinkRefresher(store, discord, clock),
         mirror=await stack.enter_async_context(open_mirror(settings.mirror)),
-        readiness=Readiness(
-            store,
-            lambda: free_bytes(settings.store.data_folder),
-            settings.store.least_free,
-            time.monotonic,
-        ),
+        readiness=readiness,
         accounts_watcher=watcher,
         offices=Offices.of(store, clock, ids, guard, files_at(settings), watcher, board),
         loops=loops,
+        endings=endings,
     )
-
-
-def _answers(
-    store: SqlStore, board: Board, clock: SystemClock, holdings: Holdings | None
-) -> tuple[Answers, tuple[Worker, ...]]:
-    if holdings is None:
-        return LocalAnswers(store, board, clock), ()
-    shared = SharedAnswers(store, board, clock)
-    return shared, (shared, Hearer(store, board, clock))
 
 
 def discord_session(settings: DiscordSettings) -> aiohttp.ClientSession:

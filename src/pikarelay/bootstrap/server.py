@@ -40,7 +40,7 @@ class Server:
         http: HttpServer,
         workers: Sequence[Worker],
         outbox: Worker | None,
-        on_ending: Callable[[], None],
+        on_ending: Sequence[Callable[[], None]],
         hurry: Callable[[], None],
     ) -> None:
         """`outbox` None: a node that calls nobody back."""
@@ -80,7 +80,8 @@ class Server:
         _log.info("server.ending", notice_seconds=notice.total_seconds())
         loop = asyncio.get_running_loop()
         self._ends_by = loop.time() + _STOP_SECONDS
-        self._on_ending()
+        for tell in self._on_ending:
+            tell()
         self._http.announce_end()
         loop.call_later(notice.total_seconds(), self._close)
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -156,9 +157,13 @@ async def change_root_key(settings: Settings, file: Path, say: Callable[[str], N
 
 
 @asynccontextmanager
-async def open_server_store(settings: Settings, clock: Clock) -> AsyncIterator[SqlStore]:
+async def open_server_store(
+    settings: Settings, clock: Clock
+) -> AsyncIterator[tuple[SqlStore, datetime | None]]:
     """
-    Open the configured store for a server. Raises what `open_store` raises.
+    Open the configured store for a server, and say since when no server was there but this and later ones; None: unknown.
+
+    Raises what `open_store` raises.
 
     The first server on a database file takes up at once what a dead one had claimed; everybody else waits for the claims
     to run out.
@@ -166,16 +171,17 @@ async def open_server_store(settings: Settings, clock: Clock) -> AsyncIterator[S
     path = sqlite_path(database_url(settings))
     async with open_store(settings) as store:
         if path is None:
-            yield store
+            yield store, None
             return
         with announce(path) as presence:
+            alone_since = clock.now() if presence.is_alone else None
             if presence.is_alone:
                 callbacks = await store.release_claims(clock.now())
                 copies = await store.release_copies(clock.now())
                 if callbacks or copies:
                     _log.info("claims.taken_up", callbacks=callbacks, copies=copies)
             await asyncio.to_thread(presence.settle)
-            yield store
+            yield store, alone_since
 
 
 @asynccontextmanager

@@ -8,13 +8,16 @@ change comes here by way of the store's announcements.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pikarelay.errors import ApiError
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.mirror import copies_of
 from pikarelay.services.ports import Clock
 from pikarelay.services.tally import Tally
+
+#: For so long after its admission a job is known to be this process's own: longer than any POST waits.
+_REMEMBERED = timedelta(minutes=10)
 
 
 class Watch:
@@ -81,6 +84,8 @@ class Board:
         self._channels: dict[str, Callable[[Job], None]] = {}
         #: POSTs whose answer has not left yet.
         self._open: dict[str, asyncio.Event] = {}
+        #: Jobs that this process has admitted of late, and when, in that order.
+        self._admitted: dict[str, datetime] = {}
         #: Set whenever a callback may have become due; its dispatcher clears it.
         self.callback_due = asyncio.Event()
         self._is_hurried = False
@@ -97,14 +102,18 @@ class Board:
 
     def publish(self, job: Job) -> None:
         """Say that the job was changed, after the change is safe in the store."""
-        for watch in self._watches.get(job.job_id, ()):
-            watch.show(job)
+        self.show(job)
         if (show := self._channels.get(job.channel)) is not None:
             show(job)
         if job.callback_is_due:
             self.callback_due.set()
         if job.is_final and copies_of(job):
             self.copy_due.set()
+
+    def show(self, job: Job) -> None:
+        """Let those who wait for the job see how it is in the store, whoever has changed it."""
+        for watch in self._watches.get(job.job_id, ()):
+            watch.show(job)
 
     @contextmanager
     def watch(self, job: Job) -> Iterator[Watch]:
@@ -161,6 +170,7 @@ class Board:
         Leaving the block and giving out the job is one step for the event loop, so nothing can come between.
         """
         self._open[job.job_id] = asyncio.Event()
+        self._remember(job)
         with self.watch_as_post(job) as watch:
             self._refusable[job.job_id] = watch
             try:
@@ -197,6 +207,15 @@ class Board:
         """Return when the POST of this job has been answered; at once when none is open in this process."""
         if (left := self._open.get(job_id)) is not None:
             await left.wait()
+
+    def has_admitted(self, job_id: str) -> bool:
+        """Whether this process has admitted the job, as far as it remembers: it does for ten minutes."""
+        return job_id in self._admitted
+
+    def _remember(self, job: Job) -> None:
+        self._admitted[job.job_id] = job.created
+        while self._admitted[oldest := next(iter(self._admitted))] < job.created - _REMEMBERED:
+            del self._admitted[oldest]
 
     @contextmanager
     def watch_copy(self, name: str) -> Iterator[asyncio.Event]:

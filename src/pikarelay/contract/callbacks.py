@@ -20,6 +20,8 @@ INTERRUPTED = "interrupted"
 REPLAY_FIELDS = frozenset({"jobid", "target", "since", "until"})
 #: As long as jobs are kept.
 LONGEST_RANGE = timedelta(days=31)
+#: Where the store's times begin. Nothing was due before.
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 DEFAULT_LIMIT = 100
 HIGHEST_LIMIT = 1000
 #: States that can be asked for: what was delivered is known by its job only.
@@ -160,12 +162,14 @@ def _moment(texts: Mapping[str, str], name: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-        aware = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise InvalidValue(f"{name} is not a time like 2026-08-01T12:00:00Z") from None
-    if aware.year < 1970:
-        raise InvalidValue(f"{name} is not a time like 2026-08-01T12:00:00Z")
-    return aware
+    try:
+        aware = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        # Within a day of the first or the last moment that there is.
+        aware = moment.replace(tzinfo=UTC)
+    return max(aware, _FIRST)
 
 
 def _log(last: int, known: Mapping[int, CallbackAttempt]) -> Iterator[AttemptBody]:

@@ -14,6 +14,7 @@ from pikarelay.jobs.breaker import Health, held
 from pikarelay.jobs.callbacks import CallbackAttempt, CallbackFilter, CallbackRecord, CallbackState, Target
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
@@ -24,6 +25,8 @@ DAY = timedelta(days=1)
         ({"state": "dead", "limit": "1000"}, (CallbackFilter(caller_id="ann", state=CallbackState.DEAD), 1000)),
         ({"target": "HTTPS://Example.org/hook"}, (CallbackFilter(caller_id="ann", target="https://example.org:443"), 100)),
         ({"since": "2026-08-01T14:00:00+02:00"}, (CallbackFilter(caller_id="ann", since=NOW), 100)),
+        ({"until": "1969-01-01"}, (CallbackFilter(caller_id="ann", until=FIRST), 100)),
+        ({"since": "0001-01-01T00:00:00+23:00"}, (CallbackFilter(caller_id="ann", since=FIRST), 100)),
         ({"until": "2026-08-01T12:00:00", "limit": ""}, (CallbackFilter(caller_id="ann", until=NOW), 100)),
     ],
 )  # fmt: skip
@@ -41,8 +44,6 @@ def test_listing(texts: dict[str, str], expected: tuple[CallbackFilter, int]) ->
         ({"state": "delivered"}, "state is not one of waiting, dead"),
         ({"target": "file:///x"}, "target is not a valid URL"),
         ({"since": "tomorrow"}, "since is not a time like 2026-08-01T12:00:00Z"),
-        ({"until": "1969-01-01"}, "until is not a time like 2026-08-01T12:00:00Z"),
-        ({"since": "0001-01-01T00:00:00+23:00"}, "since is not a time like 2026-08-01T12:00:00Z"),
     ],
 )
 def test_bad_listing(texts: dict[str, str], message: str) -> None:

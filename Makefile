@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static unit bench bench-peers chaos-quick chaos chaos-sabotage chaos-cluster judges system javascript lock sbom serve localdiscord lifecycle clean dev run
+.PHONY: help demo test check static unit bench bench-peers bench-scale chaos-quick chaos chaos-sabotage chaos-cluster judges system javascript lock sbom serve localdiscord lifecycle clean dev run
 MAKEFLAGS += --no-print-directory
 
 # Each line below is one plain command, without shell syntax: make then runs it directly, and a signal that make
@@ -31,6 +31,9 @@ bench: dev ## measure this machine
 bench-peers: dev ## run pikarelay side by side with two libraries that do its work for Midjourney
 	@$(BIN)/python tools/peers.py
 	@$(BIN)/python -m bench.peers $(ARGS)
+
+bench-scale: dev ## measure several nodes on one PostgreSQL database
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 chaos-quick: dev system ## kill, cut and confuse a running server for some minutes, and judge it from outside
 	@$(BIN)/python -m chaos quick $(ARGS)

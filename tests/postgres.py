@@ -66,6 +66,12 @@ class PostgresServer:
     def _data(self) -> Path:
         return self._folder / "data"
 
+    @property
+    def pid(self) -> int:
+        """The server's process, the parent of one for each connection."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, database: str = "postgres", *, port: int | None = None) -> str:
         """Return the address of one of its databases, through another port if asked."""
         return f"postgresql://pikarelay:secret-word@127.0.0.1:{port or self.port}/{database}"

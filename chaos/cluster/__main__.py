@@ -1,4 +1,4 @@
-"""`python -m chaos.cluster [--seed N] [--seconds N] [--channels N] [--nodes N] [--folder PATH]`. Exits 1 when anything was violated."""
+"""`python -m chaos.cluster [--seed N] [--seconds N] [--channels N] [--nodes N] [--rolling] [--folder PATH]`. Exits 1 when anything was violated."""
 
 import argparse
 import asyncio
@@ -6,11 +6,22 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.cli import commit
 from chaos.cluster.run import CHANNELS, run
+from chaos.judge import Violation
+from chaos.rows.c04 import ENDS_WITHIN_SECONDS, no_accepted_request_fails
 from chaos.stage import copied_sources
+
+
+def bad_ends(ends: Sequence[tuple[float, int]]) -> list[Violation]:
+    return [
+        Violation("rolling", f"a node ended with status {status}", f"after {seconds:.1f} s")
+        for seconds, status in ends
+        if status or seconds > ENDS_WITHIN_SECONDS
+    ]
 
 
 def main() -> int:
@@ -19,6 +30,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=240, help="of strikes")
     parser.add_argument("--channels", type=int, default=CHANNELS)
     parser.add_argument("--nodes", type=int, default=3, help="of each role")
+    parser.add_argument("--rolling", action="store_true", help="no strikes: replace the nodes in good order")
     parser.add_argument("--folder", type=Path, help="where the ledgers go; a new folder unless given")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="pikarelay-cluster-"))
@@ -26,8 +38,13 @@ def main() -> int:
     copied_sources(folder)
     print(f"chaos cluster: seed {options.seed}, commit {commit()}, ledgers in {folder}", flush=True)
     began = time.monotonic()
-    verdict, played = asyncio.run(run(folder, options.seed, options.seconds, options.channels, options.nodes))
+    verdict, played = asyncio.run(
+        run(folder, options.seed, options.seconds, options.channels, options.nodes, rolling=options.rolling)
+    )
     violations = [*verdict.violations, *played.takeovers.judge(verdict.history)]
+    if options.rolling:
+        violations += [*no_accepted_request_fails(verdict.history), *bad_ends(played.ends)]
+        print(f"{len(played.ends)} nodes replaced, the longest took {max(played.ends)[0]:.1f} s to end")
     struck = ", ".join(f"{count} {name}" for name, count in sorted(Counter(played.strikes).items()))
     print(f"strikes: {struck}")
     print(", ".join(f"{count} {name}" for name, count in verdict.numbers.items()))

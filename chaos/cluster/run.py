@@ -33,6 +33,8 @@ _CLUSTER_SETTINGS = {
     # A worker that stands still is succeeded after ten seconds; the bot's answer to its press is still wanted then.
     "discord_first_message_seconds": "40",
     "discord_job_seconds": "55",
+    # When what was taken over is worth knowing.
+    "log_level": "info",
     "database_connections": "6",
 }
 
@@ -99,6 +101,9 @@ class Run:
         self.rng = rng
         self.takeovers = Takeovers(stage)
         self.strikes: list[str] = []
+        #: How long each node took that was told to end, and the status with which it did.
+        self.ends: list[tuple[float, int]] = []
+        self._rolling = itertools.cycle(stage.cluster.nodes)
 
     async def kill_worker(self) -> None:
         node = self.rng.choice(self.cluster.workers)
@@ -152,6 +157,26 @@ class Run:
         await asyncio.sleep(3)
         await self.stage.strike_ends()
 
+    async def roll_node(self) -> None:
+        """Replace the next node in good order, as a rolling restart does: no new callers, its end, its successor."""
+        node = next(self._rolling)
+        assert node.server is not None
+        node.is_up = False
+        await self.stage.ledgers.killer.noted("told_to_end", pid=await node.server.pid, node=node.name)
+        began = time.monotonic()
+        await node.signal(signal.SIGTERM)
+        status = await asyncio.wait_for(asyncio.shield(node.server.ended), PATIENCE)
+        self.ends.append((time.monotonic() - began, status))
+        await self.stage.start_node(node)
+
+    async def roll(self, seconds: float) -> None:
+        """Replace one node after the other until time is up, and each once at least."""
+        began = time.monotonic()
+        while len(self.ends) < len(self.cluster.nodes) or time.monotonic() - began < seconds:
+            self.strikes.append("roll_node")
+            await self.roll_node()
+            await asyncio.sleep(self.rng.uniform(*_BETWEEN_SECONDS))
+
     async def go(self, seconds: float) -> None:
         """Strike until time is up: each kind first once, then as it comes, kills of workers most of all."""
         kinds: list[Callable[[], Awaitable[None]]] = [
@@ -172,8 +197,10 @@ class Run:
         return {seat.user_id for seat in self.stage.seats if digest(seat.token) in held}
 
 
-async def run(folder: Path, seed: int, seconds: float, channels: int, each: int) -> tuple[Verdict, Run]:
-    """Play one history. Raises `DidNotStart`, or `NoPostgres`."""
+async def run(
+    folder: Path, seed: int, seconds: float, channels: int, each: int, *, rolling: bool = False
+) -> tuple[Verdict, Run]:
+    """Play one history; `rolling`: one of nodes that end in good order. Raises `DidNotStart`, or `NoPostgres`."""
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(World.open(folder / "world", seed, identify_interval=0))
         server = PostgresServer(is_durable=True)
@@ -194,7 +221,8 @@ async def run(folder: Path, seed: int, seconds: float, channels: int, each: int)
         await stage.begin()
         await _open(stage)
         played = Run(stage, Random(f"{seed} strikes"))
-        await _under_load(stage, Random(f"{seed} callers"), lambda: played.go(seconds))
+        strikes = played.roll if rolling else played.go
+        await _under_load(stage, Random(f"{seed} callers"), lambda: strikes(seconds))
         await stage.settle()
         return stage.verdict(), played
 

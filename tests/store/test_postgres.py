@@ -25,6 +25,7 @@ from tests.proxy import Proxy, proxy_to
 from tests.store.conftest import (
     LEASE,
     NOW,
+    a_caller,
     a_draft,
     a_final_job,
     a_job,
@@ -77,6 +78,22 @@ async def raw(url: str, query: str) -> list[asyncpg.Record]:
 
 
 class TestSeveralNodes:
+    async def test_schema_grows_under_a_node(self, postgres: PostgresServer, key: RootKey) -> None:
+        """A node that runs when the next release adds to the schema goes on with its statements."""
+        url = postgres.new_database()
+        async with PostgresStore.open(url, root_key=key) as store:
+            await store.add_caller(a_caller())
+            await put(store, a_job(1))
+            for table in ("jobs", "callbacks", "accounts", "callers", "channels"):
+                await raw(url, f"ALTER TABLE {table} ADD COLUMN next_release TEXT NOT NULL DEFAULT 'x'")
+                await raw(url, f"CREATE INDEX ix_{table}_next_release ON {table} (next_release)")
+            await put(store, a_job(2))
+            changed = await store.change("job-0001", lambda job: Change(job=replace(job, message_flags=7)))
+
+            assert changed is not None
+            assert 7 == changed.message_flags
+            assert {"job-0001", "job-0002"} == {job.job_id for job in await store.unfinished()}
+
     async def test_capacity_is_exact(self, nodes: list[PostgresStore]) -> None:
         """Of sixty admissions that three nodes race for, exactly as many as there are places succeed."""
         places = 5

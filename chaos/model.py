@@ -73,6 +73,9 @@ class InlineRunner(SqliteRunner):
         store_module._resolve(self._write_group([queued]))
         return await future
 
+    async def write_soon(self, make: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return await self.write(make, *args, **kwargs)
+
 
 class Kept:
     """The store as the wiring of the fakes expects one: it puts a parent into `jobs`, which here goes nowhere."""

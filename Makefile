@@ -21,7 +21,7 @@ demo: run ## install what is missing, then show everything on this machine alone
 
 test: dev judges system javascript static ## everything: checks, the crash matrix in short, all tests
 	@$(BIN)/python -m chaos quick
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 check: dev static unit ## the fast part: linters, types, floors, unit tests
 

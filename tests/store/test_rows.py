@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pikarelay.jobs.api_tokens import Scope
 from pikarelay.jobs.breaker import Health
 from pikarelay.jobs.callbacks import (
     CallbackAttempt,
@@ -166,13 +167,23 @@ def test_caller_comes_back_whole(caller: Caller) -> None:
 
 
 @given(
-    st.builds(ApiToken, token_id=texts, caller_id=texts, hint=texts, created=times, revoked=st.none() | times)
+    st.builds(
+        ApiToken,
+        token_id=texts,
+        caller_id=texts,
+        hint=texts,
+        created=times,
+        revoked=st.none() | times,
+        scopes=st.frozensets(st.sampled_from(Scope), min_size=1),
+        expires=st.none() | times,
+        last_used=st.none() | times,
+    )
 )
 def test_api_token_comes_back_whole(token: ApiToken) -> None:
     """An API token comes back from its row as it was, without its digest."""
     params = rows.api_token_params(token, b"digest")
     assert params["digest"] == b"digest"
-    row = [params[name] for name in ("token_id", "caller_id", "hint", "created", "revoked")]
+    row = [value for name, value in params.items() if name != "digest"]
 
     assert rows.api_token_from(row) == token
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from pikarelay.jobs.job import Job, PressPhase
+from pikarelay.jobs.job import Job
 from pikarelay.jobs.snowflakes import is_after
 
 #: After that long without a word about a press, the word may have been lost.
@@ -32,8 +32,6 @@ _SPACINGS = (SPACING, 2 * SPACING, 4 * SPACING)
 ROUTINE = timedelta(seconds=60)
 #: How far jitter moves the routine, each way, as a share of it.
 JITTER = 0.2
-
-_UNANNOUNCED = frozenset({PressPhase.SENT, PressPhase.ACCEPTED})
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,4 +102,4 @@ def _is_unheard(job: Job) -> bool:
     # A hidden acknowledgement is all that a job needs to be waited for. Of a ghost, the announcement is what matters.
     if job.is_final:
         return job.message_id is None and not job.press.is_over
-    return job.press.phase in _UNANNOUNCED
+    return job.press.is_unbound

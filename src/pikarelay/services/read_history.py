@@ -69,16 +69,14 @@ class HistoryReader:
 
     async def _catch_up_channel(self, channel: str, jobs: Sequence[Job]) -> bool:
         async with self._places:
-            now, before = self._clock.now(), self._readings.get(channel)
-            failures = 0 if before is None else before.failures
+            now = self._clock.now()
+            before = self._readings.get(channel) or Reading(tried=now)
             # Noted before it ends, so that nobody begins another beside it.
-            self._readings[channel] = (
-                Reading(tried=now) if before is None else msgspec.structs.replace(before, tried=now)
-            )
+            self._readings[channel] = msgspec.structs.replace(before, tried=now)
             floor = min((job.press.floor_id or "0" for job in jobs), key=int)
             messages = await self._messages(channel, jobs, floor)
             if messages is None:
-                self._note(channel, failures=failures + 1)
+                self._note(channel, failures=before.failures + 1)
                 return False
             # Since the oldest open press a busy channel has seen many others come and go. Looking at each of their messages
             # once more takes seconds, and a server that is killed again and again would never come to an end.

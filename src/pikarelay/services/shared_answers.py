@@ -14,6 +14,7 @@ from pikarelay.errors import DiscordRateLimited, Unavailable
 from pikarelay.jobs.job import Job
 from pikarelay.services.board import Board
 from pikarelay.services.ports import Clock, Giving, Refusal, Store
+from pikarelay.services.waiting import wait
 
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +74,7 @@ class SharedAnswers:
                 rest = until - self._clock.now()
                 if rest <= timedelta():
                     return
-                await _wait(event, min(rest, _LOOK_AGAIN), self._clock)
+                await wait(event, min(rest, _LOOK_AGAIN), self._clock)
         finally:
             self._left.pop(job_id, None)
 
@@ -124,12 +125,3 @@ class SharedClaim:
 def refused_as(refusal: Refusal) -> DiscordRateLimited:
     """Return Discord's 429 as it was stored."""
     return DiscordRateLimited(refusal.details, refusal.retry_after)
-
-
-async def _wait(event: asyncio.Event, at_most: timedelta, clock: Clock) -> None:
-    both = {asyncio.ensure_future(event.wait()), asyncio.ensure_future(clock.sleep(at_most))}
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in both:
-            task.cancel()

@@ -14,7 +14,8 @@ from pikarelay.errors import Unavailable
 from pikarelay.services.board import Board
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.ports import Callback, Clock, Store
-from pikarelay.workers.loop import Loop, wait
+from pikarelay.services.waiting import wait
+from pikarelay.workers.loop import Loop
 
 _log = structlog.get_logger(__name__)
 

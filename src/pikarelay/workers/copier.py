@@ -10,7 +10,8 @@ from pikarelay.jobs.mirror import CopyRecord
 from pikarelay.services.board import Board
 from pikarelay.services.copy_file import FileCopier
 from pikarelay.services.ports import Clock, Store
-from pikarelay.workers.loop import Loop, wait
+from pikarelay.services.waiting import wait
+from pikarelay.workers.loop import Loop
 
 _log = structlog.get_logger(__name__)
 

@@ -21,7 +21,8 @@ from pikarelay.errors import Unavailable
 from pikarelay.jobs.ownership import Estate, Holding, Seat, channel_name, estates_of, plan
 from pikarelay.services.ownership import Holdings
 from pikarelay.services.ports import Clock, Member, OwnershipStore, Sign
-from pikarelay.workers.loop import Loop, wait
+from pikarelay.services.waiting import wait
+from pikarelay.workers.loop import Loop
 from pikarelay.workers.tenants import Tenant
 
 _log = structlog.get_logger(__name__)

@@ -12,7 +12,8 @@ from pikarelay.errors import Unavailable
 from pikarelay.jobs.job import Job, PressPhase
 from pikarelay.services.ports import Announcement, Clock, News, Store
 from pikarelay.services.submit_job import PressQueue
-from pikarelay.workers.loop import Loop, wait
+from pikarelay.services.waiting import wait
+from pikarelay.workers.loop import Loop
 
 _LOOK_AGAIN = timedelta(seconds=5)
 

@@ -21,7 +21,7 @@ from pikarelay.services.observe_message import BotHabits
 from pikarelay.services.ports import Clock, Store
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.send_press import PressSender
-from pikarelay.workers.loop import wait
+from pikarelay.services.waiting import wait
 
 _log = structlog.get_logger(__name__)
 

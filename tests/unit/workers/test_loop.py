@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from pikarelay.workers.loop import Loop, wait
+from pikarelay.services.waiting import wait
+from pikarelay.workers.loop import Loop
 from tests.fakes.clock import FakeClock, settle
 
 SECOND = timedelta(seconds=1)

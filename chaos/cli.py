@@ -58,13 +58,14 @@ async def _run_rows(options: argparse.Namespace, folder: Path) -> list[Outcome]:
 
 async def run_row(row: str, scene: Scene) -> Outcome:
     module = importlib.import_module(f"chaos.rows.c{int(row[1:]):02d}")
+    outcome = Outcome(row)
     try:
-        outcome: Outcome = await module.run(scene)
+        await module.run(scene, outcome)
     except Exception as error:  # noqa: BLE001  # a row that cannot be run is red, and the others still run
         import traceback
 
         traceback.print_exc()
-        outcome = Outcome(row, violations=[f"the row ended with {type(error).__name__}: {error}"])
+        outcome.violations.append(f"the row ended with {type(error).__name__}: {error}")
     return outcome
 
 

@@ -1,1 +1,1 @@
-"""The rows of the matrix, one module each. Each has `run(scene) -> Outcome`."""
+"""The rows of the matrix, one module each. Each has `run(scene, outcome)`, and adds to the outcome what it comes to."""

@@ -32,8 +32,7 @@ _OVERTIME_SECONDS = 20.0
 _JOBS_PER_END = 5
 
 
-async def run(scene: Scene) -> Outcome:
-    outcome = Outcome("C4")
+async def run(scene: Scene, outcome: Outcome) -> None:
     ends: list[float] = []
     statuses: Counter[int] = Counter()
     number = scene.amount(20, 500)
@@ -57,7 +56,6 @@ async def run(scene: Scene) -> Outcome:
     floor = number * _JOBS_PER_END
     jobs = verdict.numbers["acknowledged"]
     outcome.require(jobs >= floor, f"{jobs} jobs, {floor} needed")
-    return outcome
 
 
 async def _end_under_load(

@@ -23,8 +23,7 @@ _JOBS = 20
 _CALLERS = 10
 
 
-async def run(scene: Scene) -> Outcome:
-    outcome = Outcome("C5")
+async def run(scene: Scene, outcome: Outcome) -> None:
     async with World.open(scene.folder, scene.seed, identify_interval=0) as world:
         await world.upstream.configure(behaviour="respond")
         for number in range(scene.amount(2, 20)):
@@ -39,7 +38,6 @@ async def run(scene: Scene) -> Outcome:
                 await _stop_under_load(stage, _lengths(scene), scene.rng("callers"))
                 await stage.settle()
                 outcome.take(stage.verdict(), "under load: ")
-    return outcome
 
 
 async def _outlive_a_claim(stage: Stage) -> None:

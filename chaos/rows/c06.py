@@ -43,8 +43,7 @@ _INJECTIONS = {
 KINDS = ("full", *_INJECTIONS)
 
 
-async def run(scene: Scene) -> Outcome:
-    outcome = Outcome("C6")
+async def run(scene: Scene, outcome: Outcome) -> None:
     async with World.open(scene.folder, scene.seed) as world:
         await world.upstream.configure(behaviour="respond")
         for kind in KINDS:
@@ -60,7 +59,6 @@ async def run(scene: Scene) -> Outcome:
                         outcome.take(stage.verdict(), f"{kind}: ")
                     finally:
                         await stage.close()
-    return outcome
 
 
 async def _play(stage: Stage, kind: str, scene: Scene, outcome: Outcome) -> None:

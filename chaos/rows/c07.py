@@ -36,8 +36,7 @@ _MOST_GROWTH_KIB = 32 * 1024
 _DATABASE_CACHE_KIB = 64 * 1024
 
 
-async def run(scene: Scene) -> Outcome:
-    outcome = Outcome("C7")
+async def run(scene: Scene, outcome: Outcome) -> None:
     each = scene.amount(20, 500)
     async with World.open(scene.folder, scene.seed) as world:
         await world.upstream.configure(behaviour="respond")
@@ -71,7 +70,6 @@ async def run(scene: Scene) -> Outcome:
     )
     grown = f"memory grew by {(growth - cache) / 1024:.1f} MiB beside what the database keeps of its file"
     outcome.require(growth - cache < _MOST_GROWTH_KIB, grown)
-    return outcome
 
 
 class _Row:

@@ -18,8 +18,7 @@ _JOBS = 8
 _TOLERANCE_SECONDS = 5.0
 
 
-async def run(scene: Scene) -> Outcome:
-    outcome = Outcome("C10")
+async def run(scene: Scene, outcome: Outcome) -> None:
     async with World.open(scene.folder, scene.seed) as world:
         await world.upstream.configure(behaviour="respond")
         clock = Path(scene.folder / "clock")
@@ -35,7 +34,6 @@ async def run(scene: Scene) -> Outcome:
                     await _jump(stage, clock, 0.0, outcome)
             await stage.settle()
             outcome.take(stage.verdict())
-    return outcome
 
 
 async def _jump(stage: Stage, clock: Path, offset: float, outcome: Outcome) -> None:

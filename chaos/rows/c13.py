@@ -32,8 +32,7 @@ _OPENED, _MADE = 1, 2
 _PORTIONS = SECRETS // 100
 
 
-async def run(scene: Scene) -> Outcome:
-    outcome = Outcome("C13")
+async def run(scene: Scene, outcome: Outcome) -> None:
     async with World.open(scene.folder, scene.seed) as world:
         folder = scene.folder / "data"
         await _fill(world, folder)
@@ -50,7 +49,6 @@ async def run(scene: Scene) -> Outcome:
             await rotations.stop()
         outcome.numbers["secrets"] = SECRETS
     outcome.folders.append(scene.folder)
-    return outcome
 
 
 async def _fill(world: World, folder: Path) -> None:

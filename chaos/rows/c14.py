@@ -19,8 +19,7 @@ _STEPS = (50, 100)
 _JOBS = "2"
 
 
-async def run(scene: Scene) -> Outcome:
-    outcome = Outcome("C14")
+async def run(scene: Scene, outcome: Outcome) -> None:
     scene.folder.mkdir(parents=True)
     outcome.folders.append(scene.folder)
     examples, steps = scene.amount(200, 2000), _STEPS[scene.full]
@@ -47,7 +46,6 @@ async def run(scene: Scene) -> Outcome:
         {"seeds": found["histories"]} | {f"simulated {k}": n for k, n in found["numbers"].items()}
     )
     outcome.require(found["histories"] == seeds, "not all seeds were run")
-    return outcome
 
 
 async def _python(scene: Scene, module: str, *words: str) -> str | None:

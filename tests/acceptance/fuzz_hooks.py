@@ -47,6 +47,7 @@ def before_call(context: object, case: Any, kwargs: object) -> None:
     if own_account:
         _replace(case.path_parameters, "channel", _CHANNEL, WORLD["other_channel"])
     _replace(case.query, "jobid", _JOB_ID, WORLD["jobid"], every=2)
+    _replace(case.query, "target", _URL, WORLD["reply_url"])
     _replace(case.headers, "Idempotency-Key", _KEY, f"fuzz {next(_serial)}")
     if isinstance(case.body, dict):
         if case.media_type == "multipart/form-data":
@@ -59,7 +60,8 @@ def before_call(context: object, case: Any, kwargs: object) -> None:
         if case.body.get("discord") == WORLD["discord"] and case.body.get("channel") == "":
             # To the schema an empty channel is one; to the server it is none.
             case.body["channel"] = WORLD["channel"]
-        _replace(case.body, "replyUrl", _URL, WORLD["reply_url"])
+        for name in ("replyUrl", "target"):
+            _replace(case.body, name, _URL, WORLD["reply_url"])
         if case.operation.label == "POST /v1/pikarelay/callbacks/replay":
             # What a range of 31 days at most has no schema for.
             for name, days in (("since", 2), ("until", 1)):

@@ -137,9 +137,9 @@ def parse_listing(texts: Mapping[str, str], caller_id: str | None) -> tuple[Call
 
 def parse_replay(texts: Mapping[str, str], caller_id: str | None, now: datetime) -> str | CallbackFilter:
     """Return the one job's id, or which dead letters are meant. Raises the refusal of what can't be meant."""
+    target, since, until = _target(texts), _moment(texts, "since"), _moment(texts, "until")
     if texts.get("jobid"):
         return texts["jobid"]
-    target, since, until = _target(texts), _moment(texts, "since"), _moment(texts, "until")
     if target is None and since is None:
         raise MissingValue("jobid, target or since")
     if since is not None and (until or now) - since > LONGEST_RANGE:

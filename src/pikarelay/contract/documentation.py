@@ -402,7 +402,7 @@ CALLBACKS = Documentation(
     " none. They are kept as long as their jobs.",
     parameters=[
         _asked("state", "Only these.", enum=[state.value for state in LISTED_STATES]),
-        _asked("target", "Only those to this origin."),
+        _asked("target", "Only those to this URL's origin.", pattern=schemas.HTTP_URL),
         _asked("since", "Only those that became due then or later.", format="date-time"),
         _asked("until", "Only those that became due before.", format="date-time"),
         _asked(

@@ -31,7 +31,7 @@ _TOKEN = r"^\s*[!-~]+\s*$"  # noqa: S105 - a pattern
 #: Any text without a NUL, which no database keeps.
 _TEXT = r"^[^\u0000]*$"
 #: Roughly what `urls.is_deliverable` takes, which no pattern could tell in full.
-_HTTP_URL = r"^([Hh][Tt][Tt][Pp][Ss]?://[^\u0000-\u0020\u007f]+)?$"
+HTTP_URL = r"^([Hh][Tt][Tt][Pp][Ss]?://[^\u0000-\u0020\u007f]+)?$"
 
 _ACCOUNT: Mapping[str, Schema] = {
     "channel": {"description": "Discord channel id.", "pattern": _SNOWFLAKE},
@@ -277,7 +277,7 @@ _COMMON: Mapping[str, Schema] = {
     "replyUrl": _text(
         "Where to POST the job once it has ended. Without it, the default of `POST /v2/account` is taken.",
         REPLY_LIMIT,
-        pattern=_HTTP_URL,
+        pattern=HTTP_URL,
     ),
     "replyRef": _text("Your own reference. It comes back with the job and its callback.", REPLY_LIMIT),
 }
@@ -356,19 +356,27 @@ def account_form() -> Schema:
 
 def caller_form() -> Schema:
     """Return the schema of POST /v2/account."""
-    url = _text("Where callbacks go by default. Empty or absent: nowhere.", REPLY_LIMIT, pattern=_HTTP_URL)
+    url = _text("Where callbacks go by default. Empty or absent: nowhere.", REPLY_LIMIT, pattern=HTTP_URL)
     return {"type": "object", "properties": {"replyUrl": url}}
 
 
 def replay_form() -> Schema:
-    """Return what a replay is asked for with."""
+    """Return what a replay is asked for with: at least one of what says which callbacks are meant."""
     moment = {"type": "string", "format": "date-time"}
     return {
         "type": "object",
         "properties": {
             "jobid": {"type": "string", "description": "One job's callback, whatever became of it."},
-            "target": {"type": "string", "description": "All dead letters to this origin."},
+            "target": {
+                "type": "string",
+                "pattern": HTTP_URL,
+                "description": "All dead letters to this URL's origin.",
+            },
             "since": {**moment, "description": "All dead letters that became due then or later."},
             "until": {**moment, "description": "And before; now, unless given. At most 31 days later."},
         },
+        "anyOf": [
+            {"required": [name], "properties": {name: {"minLength": 1}}}
+            for name in ("jobid", "target", "since")
+        ],
     }

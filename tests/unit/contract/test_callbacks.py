@@ -58,7 +58,7 @@ def test_replay() -> None:
     """A job is meant alone; a target and a range of time together mean both."""
     whole = {"target": "http://a.example", "since": "2026-07-31T12:00:00Z", "until": "2026-08-01T12:00:00Z"}
 
-    assert "job-1" == parse_replay({"jobid": "job-1", "target": "x"}, "ann", NOW)
+    assert "job-1" == parse_replay({"jobid": "job-1", "target": "https://x"}, "ann", NOW)
     assert CallbackFilter(
         caller_id="ann", target="http://a.example:80", since=NOW - DAY, until=NOW
     ) == parse_replay(whole, "ann", NOW)
@@ -69,6 +69,7 @@ def test_replay() -> None:
     [
         ({}, "jobid, target or since value is missing"),
         ({"until": "2026-08-01"}, "jobid, target or since value is missing"),
+        ({"jobid": "job-1", "target": "x"}, "target is not a valid URL"),
         ({"since": "2026-06-30T12:00:00Z"}, "since and until are more than 31 days apart"),
         ({"since": "2026-01-01", "until": "2026-02-02"}, "since and until are more than 31 days apart"),
     ],

@@ -207,7 +207,7 @@ class Server:
             "channel locks": dict(self.observer._channels),
             "requests under way": self.answer_once._under_way,
             "tries of callbacks": self.dispatcher._tries,
-            "tasks of the listener": self.listener._tasks,
+            "tasks of the listener": len(self.listener._background),
             "readings remembered": self.history.readings,
             "jitter of channels": self.reconciler._jitter,
         }

@@ -7,7 +7,7 @@ Accounts that are set up, replaced or removed meanwhile are noticed at once, or 
 """
 
 import asyncio
-from collections.abc import Container, Coroutine, Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -21,6 +21,7 @@ from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.observe_message import SightingObserver
 from pikarelay.services.ports import Clock, Discord, Identity, Store
 from pikarelay.services.read_history import HistoryReader
+from pikarelay.workers.background import BackgroundTasks
 from pikarelay.workers.loop import Loop
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ class GatewayListener:
         self._observer = observer
         self._history = history
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = BackgroundTasks("gateway_listener")
         #: The accounts that are listened to, and when each was last set up.
         self._accounts: dict[Seat, datetime] = {}
         #: Tokens of accounts that were removed or replaced, while jobs may need them.
@@ -70,7 +71,7 @@ class GatewayListener:
         await self.accounts_changed(unfinished)
         others = {(job.discord_token, job.channel) for job in unfinished} - set(self._accounts)
         for seat in others:
-            self._spawn(self._open(seat, _of(seat, unfinished)))
+            self._background.start(self._open(seat, _of(seat, unfinished)))
 
     async def let_go(self, names: Container[str]) -> None:
         """Close these sessions, so that another worker can go on with them."""
@@ -85,13 +86,11 @@ class GatewayListener:
 
     def wake(self) -> None:
         """Look at the accounts soon: some have changed."""
-        self._spawn(self.accounts_changed())
+        self._background.start(self.accounts_changed())
 
     async def stop(self) -> None:
         await self._loop.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
 
     async def accounts_changed(self, left_open: Sequence[Job] = ()) -> None:
         """
@@ -107,7 +106,7 @@ class GatewayListener:
                     if seat in before:
                         # The same token once more: a person has taken care of what Discord held against it.
                         self._discord.release(seat[0])
-                    self._spawn(self._open(seat, _of(seat, left_open)))
+                    self._background.start(self._open(seat, _of(seat, left_open)))
             self._parting |= {token for token, _ in before}
             self._parting -= {token for token, _ in current}
             await self._part()
@@ -127,14 +126,14 @@ class GatewayListener:
     async def on_sighting(self, identity: Identity, sighting: Sighting) -> None:
         """Take in what a session shows. Called in the session's order."""
         if isinstance(sighting, FeedInterrupted):
-            self._spawn(self._catch_up(identity))
+            self._background.start(self._catch_up(identity))
         else:
             try:
                 await self._observer.observe(identity, sighting)
             except Exception:  # noqa: BLE001 - whatever it is, the session must go on
                 _log.exception("sighting.not_taken_in", sighting=type(sighting).__name__)
                 # The history still has it, should the trouble have passed by then.
-                self._spawn(self._catch_up(identity))
+                self._background.start(self._catch_up(identity))
 
     async def _open(self, seat: Seat, left_open: Sequence[Job]) -> None:
         """Open one session, then read what the bot said about these jobs while nobody listened."""
@@ -150,16 +149,6 @@ class GatewayListener:
     async def _catch_up(self, identity: Identity) -> None:
         concerned = [*await self._store.unfinished(), *await self._view.ghosts()]
         await self._history.catch_up(job for job in concerned if job.press.user_id == identity.user_id)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("listener.failed", exc_info=error)
 
 
 def _of(seat: Seat, jobs: Sequence[Job]) -> list[Job]:

@@ -4,8 +4,6 @@ Hears what the store announces, and wakes those of this node whom it concerns. T
 An announcement may be lost with the connection that it would have come by, so whoever waits is looked after every second as well.
 """
 
-import asyncio
-from collections.abc import Coroutine
 from datetime import timedelta
 
 import structlog
@@ -14,6 +12,7 @@ from pikarelay.errors import Unavailable
 from pikarelay.services.board import Board
 from pikarelay.services.ports import Announcement, Clock, News, Store
 from pikarelay.services.shared_answers import refused_as
+from pikarelay.workers.background import BackgroundTasks
 from pikarelay.workers.loop import Loop
 
 _log = structlog.get_logger(__name__)
@@ -28,7 +27,7 @@ class Hearer:
         self._store = store
         self._board = board
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = BackgroundTasks("hearer")
         self._loop = Loop("hearer", self._once)
         store.subscribe(self.hear)
 
@@ -37,15 +36,13 @@ class Hearer:
 
     async def stop(self) -> None:
         await self._loop.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
 
     def hear(self, announcement: Announcement) -> None:
         match announcement.news:
             case News.CHANGED | News.ENDED:
                 if self._board.concerns(announcement.job_id, announcement.channel):
-                    self._spawn(self._look(announcement.job_id))
+                    self._background.start(self._look(announcement.job_id))
                 if announcement.news is News.ENDED:
                     self._board.callback_due.set()
                     self._board.copy_due.set()
@@ -54,7 +51,7 @@ class Hearer:
             case News.MISSED:
                 self._board.callback_due.set()
                 self._board.copy_due.set()
-                self._spawn(self._look_at_all())
+                self._background.start(self._look_at_all())
             case _:
                 return
 
@@ -77,8 +74,3 @@ class Hearer:
             self._board.publish(job)
         elif refusal is not None:
             self._board.refuse(job_id, refused_as(refusal))
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

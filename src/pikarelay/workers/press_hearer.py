@@ -13,6 +13,7 @@ from pikarelay.jobs.job import Job, PressPhase
 from pikarelay.services.ports import Announcement, Clock, News, Store
 from pikarelay.services.submit_job import PressQueue
 from pikarelay.services.waiting import wait
+from pikarelay.workers.background import BackgroundTasks
 from pikarelay.workers.loop import Loop
 
 _LOOK_AGAIN = timedelta(seconds=5)
@@ -37,7 +38,7 @@ class PressHearer:
         self._keeps_channel = keeps_channel
         self._keeps_seat = keeps_seat
         self._on_stranger = on_stranger
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = BackgroundTasks("press_hearer")
         self._missed = asyncio.Event()
         self._loop = Loop("press_hearer", self._once)
 
@@ -46,9 +47,7 @@ class PressHearer:
 
     async def stop(self) -> None:
         await self._loop.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
 
     def hear(self, announcement: Announcement) -> None:
         if announcement.news is News.MISSED:
@@ -57,9 +56,7 @@ class PressHearer:
             if not self._keeps_channel(announcement.channel):
                 self._on_stranger(announcement.channel)
                 return
-            task = asyncio.create_task(self._look_up(announcement.job_id))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._background.start(self._look_up(announcement.job_id))
 
     async def _look_up(self, job_id: str) -> None:
         try:

@@ -124,7 +124,7 @@ async def test_stop_ends_what_is_under_way(relay: FakeRelay, listener: GatewayLi
     await listener.stop()
     await settle()
 
-    assert set() == listener._tasks
+    assert 0 == len(listener._background)
 
 
 async def test_replaced_token(relay: FakeRelay, listener: GatewayListener) -> None:

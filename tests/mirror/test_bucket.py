@@ -1,5 +1,7 @@
 """Copies in a bucket, on a server that speaks S3 and refuses every signature that is not right."""
 
+import asyncio
+import gc
 import os
 import socket
 import tracemalloc
@@ -57,6 +59,27 @@ async def open_mirror(s3: S3) -> AsyncIterator[Opener]:
             return BucketMirror(place, session)
 
         yield open_one
+    await hung_up()
+
+
+async def hung_up() -> None:
+    """
+    Wait until no connection is left that was closed while more was to be sent.
+
+    A server that has refused a long body hangs up when it likes; the connection goes then, and its loop must be there.
+    """
+
+    def is_waiting(it: object) -> bool:
+        return (
+            isinstance(it, asyncio.Transport)
+            and it.is_closing()
+            and (its := it.get_extra_info("socket")) is not None
+            and its.fileno() >= 0
+        )
+
+    async with asyncio.timeout(30):
+        while any(map(is_waiting, gc.get_objects())):  # noqa: ASYNC110  # they tell nobody
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The Gateway session of an account, disturbed in every way that Discord knows."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -208,6 +209,25 @@ async def test_stopping_keeps_the_session_for_another_process(
     assert identity.user_id == local.admin.state()["users"][0]["id"]
     assert len(sessions(local)) == 1
     assert listener.all(FeedInterrupted) == []
+
+
+async def test_a_session_that_may_be_anothers_is_left_to_them(
+    make_accounts: Callable[..., DiscordAccounts], token: Secret, channel: str, local: LocalDiscord
+) -> None:
+    """Who lost its connection resumes only when it may connect, and so takes nothing away from whoever went on with the session."""
+    may_connect = True
+    one, two = make_accounts(may_connect=lambda _: may_connect), make_accounts()
+    await one.identify(token, channel)
+    kept = one.sessions()
+    may_connect = False
+    two.resume(kept)
+    await two.identify(token, channel)
+    await until(lambda: Counter({(Link.CONNECTING, "good"): 1}) == one.session_counts())
+    with pytest.raises(TimeoutError):
+        await until(lambda: two.session_counts() != Counter({(Link.LIVE, "good"): 1}), seconds=1.5)
+    may_connect = True
+
+    await until(lambda: Counter({(Link.LIVE, "good"): 1}) == one.session_counts())
 
 
 async def test_after_stop_nothing_opens(accounts: DiscordAccounts, token: Secret, channel: str) -> None:

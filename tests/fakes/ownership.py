@@ -21,6 +21,8 @@ class FakeOwnership:
         self.signs: dict[str, Sign] = {}
         #: Whether the store is out of reach.
         self.is_down = False
+        #: Whether it says nothing, as over a network that is gone.
+        self.is_silent = False
 
     async def beat(self, worker_id: str, lease: timedelta) -> None:
         await self._reach()
@@ -70,5 +72,7 @@ class FakeOwnership:
 
     async def _reach(self) -> None:
         await asyncio.sleep(0)
+        if self.is_silent:
+            await asyncio.get_running_loop().create_future()
         if self.is_down:
             raise Unavailable

@@ -77,6 +77,28 @@ async def raw(url: str, query: str) -> list[asyncpg.Record]:
     return found
 
 
+async def test_lease_does_not_wait_behind_work(postgres: PostgresServer, key: RootKey) -> None:
+    """A worker whose connections are all taken by its work renews its lease, and sees who is there and who holds what."""
+    url = postgres.new_database()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(PostgresStore.open(url, root_key=key, connections=2))
+        await store.add_caller(a_caller())
+        blocker = await asyncpg.connect(url)
+        stack.push_async_callback(blocker.close)
+        await blocker.execute("BEGIN; LOCK TABLE jobs, accounts IN ACCESS EXCLUSIVE MODE")
+        work = [asyncio.create_task(store.newest_jobs(1)) for _ in range(4)]
+        async with asyncio.timeout(SOON):
+            while not await blocker.fetch("SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.02)
+            await store.beat("one", LEASE)
+            members, held = await store.members(), await store.holdings()
+        assert not any(task.done() for task in work)
+        await blocker.execute("COMMIT")
+        await asyncio.gather(*work)
+
+    assert (["one"], {}) == ([its.worker_id for its in members], held)
+
+
 class TestSeveralNodes:
     async def test_schema_grows_under_a_node(self, postgres: PostgresServer, key: RootKey) -> None:
         """A node that runs when the next release adds to the schema goes on with its statements."""

@@ -154,6 +154,7 @@ async def open_node(settings: Settings, stack: AsyncExitStack, on_sighting: OnSi
         press_interval=settings.discord.press_interval,
         session_wait=settings.discord.session_wait,
         may_listen=(lambda _: True) if holdings is None else holdings.keeps_session,
+        may_connect=(lambda _: True) if holdings is None else holdings.may_connect,
     )
     guard = target_guard(settings.callbacks, names)
     watcher = LateWatcher()

@@ -93,7 +93,7 @@ async def open_works(node: Node, stack: AsyncExitStack) -> Works:
     tenants = (sessions, listener, presser)
     keepers: tuple[Worker, ...] = (SoleKeeper(tenants),)
     if holdings is not None:
-        estates = EstateKeeper(node.store, holdings, tenants, clock, node.worker_id)
+        estates = EstateKeeper(node.store, holdings, sessions, tenants[1:], clock, node.worker_id)
         presses = PressHearer(
             store, presser, clock, holdings.keeps_channel, holdings.keeps_seat, estates.ask_for
         )

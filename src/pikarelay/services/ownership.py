@@ -1,6 +1,8 @@
 """What this worker holds, in memory. The store decides; this only says under which epoch it was said so."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from types import MappingProxyType
 
 from pikarelay.jobs.job import Job
@@ -12,8 +14,11 @@ from pikarelay.services.ports import Hold
 class Holdings:
     """Names and epochs. Implements `Holds`; may be asked from any thread."""
 
-    def __init__(self, worker_id: str) -> None:
+    def __init__(self, worker_id: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._worker_id = worker_id
+        self._monotonic = monotonic
+        #: Until when nobody can have taken over, on that clock.
+        self._certain_until = -inf
         #: Both are replaced as a whole, never changed: whoever reads one meanwhile sees the one or the other.
         self._epochs: Mapping[str, int] = MappingProxyType({})
         self._leaving: frozenset[str] = frozenset()
@@ -39,6 +44,18 @@ class Holdings:
     def keeps_session(self, token: Secret) -> bool:
         """Whether the token's session is this worker's to open."""
         return self.is_kept(session_name(token))
+
+    def may_connect(self, token: Secret) -> bool:
+        """
+        Whether the token's session is this worker's for certain.
+
+        Whoever has stood still for long believes in what it held until it has looked, and another has gone on with it.
+        """
+        return self._monotonic() < self._certain_until and self.keeps_session(token)
+
+    def trust(self, until: float) -> None:
+        """Be certain of everything until then: so long the store lets nobody take over."""
+        self._certain_until = max(self._certain_until, until)
 
     def take(self, epochs: Mapping[str, int]) -> None:
         self._epochs = MappingProxyType({**self._epochs, **epochs})

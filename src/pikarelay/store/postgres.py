@@ -12,7 +12,7 @@ is `Unavailable`, at once and not after a queue of tries: who asks waits for not
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar, cast
 
 import asyncpg
@@ -23,7 +23,7 @@ from pikarelay.services.ports import Hear, Sign
 from pikarelay.store import compile as compiled
 from pikarelay.store import transactions
 from pikarelay.store.compile import Sql
-from pikarelay.store.ears import NOTIFY, SIGNS, Ears, payload_of
+from pikarelay.store.ears import GONE_AFTER_TEN_SECONDS, NOTIFY, SIGNS, Ears, payload_of
 from pikarelay.store.migrations import check_schema
 from pikarelay.store.root_key import RootKey
 from pikarelay.store.rows import Row
@@ -44,6 +44,9 @@ CONNECT_SECONDS: Final = 5.0
 #: A statement is a look-up by an index. One that takes so many seconds has a dead network under it.
 COMMAND_SECONDS: Final = 10.0
 
+#: For the lease, for the round, and for what is let go of beside it.
+_FIRST_CONNECTIONS: Final = 3
+
 #: Told to the server for each connection.
 _SERVER_SETTINGS: Final = {
     "application_name": "pikarelay",
@@ -53,10 +56,7 @@ _SERVER_SETTINGS: Final = {
     # A node that is stopped in the middle of a transaction holds its locks no longer than this.
     "idle_in_transaction_session_timeout": "3000",
     "lock_timeout": "6000",
-    # Of a node that vanished, the server learns by itself.
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
+    **GONE_AFTER_TEN_SECONDS,
 }
 
 #: The server, the network or the disk is to blame. Anything else that PostgreSQL says is our bug.
@@ -105,12 +105,13 @@ class PostgresStore(SqlStore):
         Raises `SchemaOutdated`, `WrongKey`, or `DatabaseUnreachable`. On leaving, what has begun is still written.
         """
         await asyncio.to_thread(check_schema, url)
-        runner = await PostgresRunner.connect(url, connections)
-        try:
+        async with AsyncExitStack() as stack:
+            runner = await PostgresRunner.connect(url, connections)
+            stack.push_async_callback(runner.close)
+            first = await PostgresRunner.connect(url, _FIRST_CONNECTIONS, at_once=0)
+            stack.push_async_callback(first.close)
             keys = await runner.write(transactions.vault.data_keys, new_data_key(root_key, 1))
-            yield cls(runner, Vault.unlock(root_key, keys))
-        finally:
-            await runner.close()
+            yield cls(runner, Vault.unlock(root_key, keys), first=first)
 
 
 class PostgresRunner:
@@ -124,12 +125,12 @@ class PostgresRunner:
         self._is_closed = False
 
     @classmethod
-    async def connect(cls, url: str, connections: int) -> Self:
-        """Make the pool, with one connection in it. Raises `Unavailable`."""
+    async def connect(cls, url: str, connections: int, *, at_once: int = 1) -> Self:
+        """Make the pool, with `at_once` connections in it. Raises `Unavailable`."""
         try:
             pool = await asyncpg.create_pool(
                 url,
-                min_size=1,
+                min_size=at_once,
                 max_size=connections,
                 # We leave nothing behind in a session, so there is nothing to reset.
                 reset=_leave,

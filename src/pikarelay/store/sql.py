@@ -60,9 +60,16 @@ PRUNED_AT_ONCE = 500
 class SqlStore:
     """Everything that must outlive the process, in SQL."""
 
-    def __init__(self, runner: Runner, vault: Vault, holds: Holds | None = None) -> None:
-        """With `holds`, it is as a worker sees it: see `held_by`."""
+    def __init__(
+        self, runner: Runner, vault: Vault, holds: Holds | None = None, *, first: Runner | None = None
+    ) -> None:
+        """
+        With `holds`, it is as a worker sees it: see `held_by`.
+
+        `first` is for what a worker's lease hangs on, which is not to wait behind its work; None: the same runner.
+        """
         self._runner = runner
+        self._first = first or runner
         self._vault = vault
         #: What seals the secrets in it.
         self.keys = SqlKeys(runner, vault)
@@ -77,7 +84,7 @@ class SqlStore:
         Accounts and unfinished jobs of others are not there, and a change of what another holds by then is refused in its
         transaction, however late it comes.
         """
-        return SqlStore(self._runner, self._vault, holds)
+        return SqlStore(self._runner, self._vault, holds, first=self._first)
 
     def subscribe(self, hear: Hear) -> None:
         self._runner.subscribe(hear)
@@ -218,7 +225,7 @@ class SqlStore:
         )
 
     async def kept_sessions(self) -> dict[bytes, KeptSession]:
-        return await self._runner.read(transactions.sessions.kept_sessions, self._vault)
+        return await self._first.read(transactions.sessions.kept_sessions, self._vault)
 
     async def keep_health(
         self, found: Mapping[bytes, AccountHealth], gone: Collection[bytes], now: datetime
@@ -373,32 +380,32 @@ class SqlStore:
 
     async def beat(self, worker_id: str, lease: timedelta) -> None:
         locked = await self._runner.be_present(worker_id)
-        await self._runner.write(transactions.ownership.beat, worker_id, lease, locked)
+        await self._first.write(transactions.ownership.beat, worker_id, lease, locked)
 
     async def members(self) -> tuple[Member, ...]:
-        found = await self._runner.read(transactions.ownership.workers)
-        signs = await self._runner.signs([name for name, _ in found])
+        found = await self._first.read(transactions.ownership.workers)
+        signs = await self._first.signs([name for name, _ in found])
         return tuple(
             Member(worker_id=name, is_in_time=is_in_time, sign=signs.get(name, Sign.PRESENT))
             for name, is_in_time in found
         )
 
     async def retire(self, worker_id: str) -> None:
-        await self._runner.write(transactions.ownership.retire, worker_id)
+        await self._first.write(transactions.ownership.retire, worker_id)
 
     async def holdings(self) -> dict[str, Holding]:
-        return await self._runner.read(transactions.ownership.holdings)
+        return await self._first.read(transactions.ownership.holdings)
 
     async def claim(
         self, estates: Sequence[Collection[str]], worker_id: str, over: Collection[str]
     ) -> Mapping[str, int]:
-        return await self._runner.write(transactions.ownership.claim, estates, worker_id, over)
+        return await self._first.write(transactions.ownership.claim, estates, worker_id, over)
 
     async def release(self, worker_id: str, names: Sequence[str]) -> None:
-        await self._runner.write(transactions.ownership.release, worker_id, names)
+        await self._first.write(transactions.ownership.release, worker_id, names)
 
     async def seats(self) -> tuple[Seat, ...]:
-        found = await self._runner.read(transactions.ownership.seats, self._vault, self._sessions)
+        found = await self._first.read(transactions.ownership.seats, self._vault, self._sessions)
         self._sessions = {known_by: session for known_by, session, _ in found}
         return tuple({Seat(session, channel_name(channel)) for _, session, channel in found})
 

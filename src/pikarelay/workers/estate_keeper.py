@@ -5,7 +5,8 @@ Every round it asks the store who is alive; when that has changed, something was
 holds what, and follows its plan (`pikarelay.jobs.ownership`). A worker whose connection is gone is dead when it is so twice in a
 row; one that says nothing, when its lease runs out.
 
-What comes first matters. Claimed: the store says so, then the local holdings, then work begins. Let go: work ends, then its last
+What comes first matters. Claimed: the store says so, then the last holder's traces are read, then the local holdings say so, then work
+begins. Let go: work ends, then its last
 traces are stored, then the store hears of it. Lost, because this worker was silent for too long: work ends, and whatever of it
 comes too late is refused by the store.
 """
@@ -53,15 +54,23 @@ class EstateKeeper:
         self,
         store: OwnershipStore,
         holdings: Holdings,
+        sessions: Tenant,
         tenants: Sequence[Tenant],
         clock: Clock,
         worker_id: str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tenants` take up in this order, and let go in the other."""
+        """
+        `tenants` take up in this order, and let go in the other.
+
+        Before them `sessions` takes up, from the store, what is not known here to be held yet: whoever knew might begin a session
+        anew that can be gone on with. It lets go after them.
+        """
         self._store = store
         self._holdings = holdings
+        self._sessions = sessions
         self._tenants = tenants
+        self._leavers = (*reversed(tenants), sessions)
         self._clock = clock
         self._worker_id = worker_id
         self._monotonic = monotonic
@@ -78,6 +87,9 @@ class EstateKeeper:
         #: When each name was last in use.
         self._used: dict[str, float] = {}
         self._loop = Loop("estate_keeper", self._once)
+        #: What is being let go of, by this task.
+        self._leaving: frozenset[str] = frozenset()
+        self._releasing: asyncio.Task[None] | None = None
         # A loop of its own: what a round has to wait for must not cost the lease.
         self._heart = Loop("heart", self._beat_later)
 
@@ -100,6 +112,8 @@ class EstateKeeper:
     async def stop(self) -> None:
         """Let go of everything, so that others take over at once."""
         await self._loop.stop()
+        if self._releasing is not None:
+            await self._releasing
         await self._end(tuple(self._holdings.epochs))
         await self._heart.stop()
         try:
@@ -118,19 +132,45 @@ class EstateKeeper:
         await self._clock.sleep(_ROUND_AT_MOST)
 
     async def _beat_later(self) -> None:
-        await self._clock.sleep(_BEAT_EVERY)
+        left = self._left()
+        await self._clock.sleep(min(_BEAT_EVERY, left) if left else _BEAT_EVERY)
         try:
-            await self._beat()
+            # A network that is gone says nothing, and what is asked there ends late.
+            await self._beat_within(self._left() or _BEAT_EVERY)
         except Unavailable:
             _log.warning("worker.not_renewed", worker_id=self._worker_id)
-            if self._monotonic() - self._renewed > LEASE.total_seconds():
-                # Others may have taken over. Their epoch keeps us from writing, this from going on with Discord.
+            if not self._left():
+                # Others may take over. Their epoch keeps us from writing, this from going on with Discord.
                 await self._lose(tuple(self._holdings.epochs))
+
+    def _left(self) -> timedelta:
+        """Return for how long others may not take over for certain."""
+        return max(timedelta(), LEASE - timedelta(seconds=self._monotonic() - self._renewed))
+
+    async def _beat_within(self, at_most: timedelta) -> None:
+        beat = asyncio.ensure_future(self._beat())
+        end = asyncio.ensure_future(self._clock.sleep(at_most))
+        try:
+            await asyncio.wait({beat, end}, return_when=asyncio.FIRST_COMPLETED)
+            if not beat.done():
+                raise Unavailable
+            await beat
+        finally:
+            beat.cancel()
+            end.cancel()
 
     async def _beat(self) -> None:
         began = self._monotonic()
         await self._store.beat(self._worker_id, LEASE)
-        self._renewed = began
+        was_in_time, self._renewed = bool(self._left()), began
+        if was_in_time:
+            self._trust(began)
+        else:
+            # Others may have taken over. What is still ours is known after a look.
+            self._changed.set()
+
+    def _trust(self, renewed: float) -> None:
+        self._holdings.trust(renewed + LEASE.total_seconds())
 
     async def go_round(self) -> None:
         """See who is alive, and look at everything if there is a reason."""
@@ -144,28 +184,38 @@ class EstateKeeper:
             self._looked = now
 
     async def _look(self) -> None:
+        renewed, known = self._renewed, self._leaving | self._holdings.epochs.keys()
         held = await self._store.holdings()
-        await self._lose(self._lost(held))
+        lost = self._lost(held)
+        known -= frozenset(lost)
+        self._holdings.let_go(lost)
+        # Before what was lost is taken leave of, for that takes time: the rest goes on.
+        self._trust(renewed)
+        await self._lose(lost)
         seats = await self._store.seats()
         estates = estates_of(seats)
         planned = plan(
             self._worker_id,
             self._alive,
             estates,
-            self._as_known(held),
-            moved_at_once=max(1, len(estates) // _MOVED_IN_A_ROUND),
+            self._as_known(held, known),
+            # One after the other: what is being let go of is still ours.
+            moved_at_once=0 if self._leaving else max(1, len(estates) // _MOVED_IN_A_ROUND),
             kept=self._in_use(seats),
         )
         # Whoever holds something and is not alive is dead, however long nobody has heard of it.
         dead = frozenset(h.owner for h in held.values() if h.owner is not None) - self._alive
-        # Nobody works on what is claimed, and to let go may take until Discord has answered a press.
         await self._claim(planned.claim, over=dead)
-        if planned.release:
-            await self._release(planned.release)
+        # What we know nothing of any more, since it was lost or let go of by half, is not to stay ours in the store alone.
+        mine = {name for name, its in held.items() if its.owner == self._worker_id}
+        if forgotten := mine - known - self._holdings.epochs.keys():
+            await self._store.release(self._worker_id, tuple(forgotten))
+        if planned.release and not self._leaving:
+            self._begin_release(planned.release)
         self._others = frozenset(
             name for name, its in held.items() if its.owner in self._alive and its.owner != self._worker_id
         )
-        if planned.release or planned.claim:
+        if planned.claim:
             # There may be more to move, or somebody was faster.
             self._changed.set()
 
@@ -183,12 +233,12 @@ class EstateKeeper:
         self._used = {name: used for name, used in self._used.items() if now - used < _KEPT_SECONDS}
         return frozenset(self._used)
 
-    def _as_known(self, held: Mapping[str, Holding]) -> Mapping[str, Holding]:
+    def _as_known(self, held: Mapping[str, Holding], known: Collection[str]) -> Mapping[str, Holding]:
         """Return the holdings without those that the store has for ours, and we know nothing of: they are to be claimed anew."""
         return {
             name: holding
             for name, holding in held.items()
-            if holding.owner != self._worker_id or name in self._holdings.epochs
+            if holding.owner != self._worker_id or name in known
         }
 
     def _lost(self, held: Mapping[str, Holding]) -> tuple[str, ...]:
@@ -199,30 +249,55 @@ class EstateKeeper:
         )
 
     async def _claim(self, estates: Sequence[Estate], over: frozenset[str]) -> None:
+        taken: dict[str, int] = {}
         for start in range(0, len(estates), _CLAIMED_AT_ONCE):
             wanted = [
                 [name for name in estate.names if name not in self._holdings.epochs]
                 for estate in estates[start : start + _CLAIMED_AT_ONCE]
             ]
-            taken = await self._store.claim(wanted, self._worker_id, over)
-            if taken:
-                self._holdings.take(taken)
-                _log.info("estates.taken", names=len(taken), held=len(self._holdings.epochs))
-                # Before more is claimed: there is work waiting.
-                for tenant in self._tenants:
-                    await tenant.take_up(taken.keys())
+            taken |= await self._store.claim(wanted, self._worker_id, over)
+        if taken:
+            # Once for all: it reads all that is unfinished, in a moment in which the store has much to do.
+            await self._take_up(taken)
+
+    async def _take_up(self, taken: Mapping[str, int]) -> None:
+        await self._sessions.take_up(taken.keys())
+        self._holdings.take(taken)
+        _log.info("estates.taken", names=len(taken), held=len(self._holdings.epochs))
+        try:
+            for tenant in self._tenants:
+                await tenant.take_up(taken.keys())
+        except Unavailable:
+            # Half taken up is nothing: it is claimed and taken up anew.
+            await self._lose(tuple(taken))
+            raise
+
+    def _begin_release(self, names: Collection[str]) -> None:
+        """Let go beside the rounds: it takes until Discord has answered what was pressed, and meanwhile somebody may die."""
+        self._leaving = frozenset(names)
+        self._releasing = asyncio.create_task(self._release(names), name="release")
 
     async def _release(self, names: Collection[str]) -> None:
-        await self._end(names)
-        await self._store.release(self._worker_id, tuple(names))
+        try:
+            await self._end(names)
+            await self._store.release(self._worker_id, tuple(names))
+        except Unavailable:
+            _log.warning("worker.release_put_off", worker_id=self._worker_id)
+        finally:
+            self._leaving = frozenset()
+            # There may be more to move.
+            self._changed.set()
 
     async def _end(self, names: Collection[str]) -> None:
         if not names:
             return
         self._holdings.leave(names)
-        for tenant in reversed(self._tenants):
-            await tenant.let_go(names)
-        self._holdings.let_go(names)
+        try:
+            for tenant in self._leavers:
+                await tenant.let_go(names)
+        finally:
+            # What is left by half is worked on by nobody, and has to be claimed anew.
+            self._holdings.let_go(names)
         _log.info("estates.let_go", names=len(names), held=len(self._holdings.epochs))
 
     async def _lose(self, names: Collection[str]) -> None:
@@ -230,5 +305,5 @@ class EstateKeeper:
             _log.warning("estates.lost", names=len(names))
             # First of all, so that nothing begins any more.
             self._holdings.let_go(names)
-            for tenant in reversed(self._tenants):
+            for tenant in self._leavers:
                 await tenant.let_go(names)

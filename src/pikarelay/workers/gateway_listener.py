@@ -75,14 +75,15 @@ class GatewayListener:
 
     async def let_go(self, names: Container[str]) -> None:
         """Close these sessions, so that another worker can go on with them."""
+        # First of all, for whoever looks at the accounts waits for the store, which may be out of reach.
+        leaving = [token for token in self._discord.tokens() if session_name(token) in names]
+        await asyncio.gather(*(self._discord.leave(token) for token in leaving))
         async with self._looking:
             self._accounts = {
                 seat: updated
                 for seat, updated in self._accounts.items()
                 if session_name(seat[0]) not in names and channel_name(seat[1]) not in names
             }
-        leaving = [token for token in self._discord.tokens() if session_name(token) in names]
-        await asyncio.gather(*(self._discord.leave(token) for token in leaving))
 
     def wake(self) -> None:
         """Look at the accounts soon: some have changed."""

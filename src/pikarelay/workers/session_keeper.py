@@ -6,6 +6,7 @@ account only so many. How far a session has come is written every few seconds, n
 state is a little old, Discord replays a little more, and whoever is told something twice takes no notice.
 """
 
+import asyncio
 from collections.abc import Container, Mapping
 from datetime import timedelta
 
@@ -26,6 +27,8 @@ class SessionKeeper:
         self._clock = clock
         self._kept: Mapping[bytes, KeptSession] = {}
         self._written = clock.now()
+        #: One writes at a time: what was read before another wrote is not to be written after it.
+        self._writing = asyncio.Lock()
         self._loop = Loop("session_keeper", self._once)
 
     async def start(self) -> None:
@@ -55,12 +58,13 @@ class SessionKeeper:
             await self._keep()
 
     async def _keep(self) -> None:
-        current = dict(self._sessions.sessions())
-        if current != self._kept:
-            changed = {digest: kept for digest, kept in current.items() if self._kept.get(digest) != kept}
-            await self._store.keep_sessions(changed, self._kept.keys() - current.keys())
-            self._kept = current
-        self._written = self._clock.now()
+        async with self._writing:
+            current = dict(self._sessions.sessions())
+            if current != self._kept:
+                changed = {digest: kept for digest, kept in current.items() if self._kept.get(digest) != kept}
+                await self._store.keep_sessions(changed, self._kept.keys() - current.keys())
+                self._kept = current
+            self._written = self._clock.now()
 
 
 def _ids(sessions: Mapping[bytes, KeptSession]) -> set[str]:

@@ -8,7 +8,7 @@ class Tenant(Protocol):
     """Who works on what is held."""
 
     async def take_up(self, names: Container[str]) -> None:
-        """Begin to work on these, which are held by now."""
+        """Begin to work on these, which are this worker's by now."""
         ...
 
     async def let_go(self, names: Container[str]) -> None:

@@ -1,11 +1,14 @@
 """Workers come, go, stand still and are cut off; what there is to do always has one who does it."""
 
-from collections.abc import Container
+import asyncio
+from collections.abc import Callable, Container
 from datetime import timedelta
 
 import pytest
 
-from pikarelay.jobs.ownership import Holding, Seat
+from pikarelay.errors import Unavailable
+from pikarelay.jobs.ownership import Holding, Seat, session_name
+from pikarelay.jobs.secret import Secret
 from pikarelay.services.ownership import Holdings
 from pikarelay.services.ports import Sign
 from pikarelay.workers.estate_keeper import LEASE, EstateKeeper
@@ -22,16 +25,32 @@ class Diary:
         self._holdings = holdings
         self.works_on: set[str] = set()
         self.kept_when_told: list[bool] = []
+        #: All that was held when it was told to take something up.
+        self.held_when_told: list[set[str]] = []
+        #: How often it is still to find its store out of reach.
+        self.failures = 0
+        #: Clear while it cannot let go, as when Discord owes an answer.
+        self.may_let_go = asyncio.Event()
+        self.may_let_go.set()
 
     async def take_up(self, names: Container[str]) -> None:
+        self._fail()
+        self.held_when_told.append(set(self._holdings.epochs))
         taken = {name for name in self._holdings.epochs if name in names}
         self.works_on |= taken
         self.kept_when_told += [self._holdings.is_kept(name) for name in taken]
 
     async def let_go(self, names: Container[str]) -> None:
+        await self.may_let_go.wait()
         gone = {name for name in self.works_on if name in names}
         self.kept_when_told += [not self._holdings.is_kept(name) for name in gone]
         self.works_on -= gone
+        self._fail()
+
+    def _fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable
 
 
 class Worker:
@@ -39,16 +58,21 @@ class Worker:
 
     def __init__(self, name: str, store: FakeOwnership, clock: FakeClock) -> None:
         self.name = name
-        self.holdings = Holdings(name)
+        self.holdings = Holdings(name, _monotonic(clock))
         self.tenant = Diary(self.holdings)
+        self.sessions = Diary(self.holdings)
         self.keeper = EstateKeeper(
-            store, self.holdings, [self.tenant], clock, name, monotonic=lambda: clock.now().timestamp()
+            store, self.holdings, self.sessions, [self.tenant], clock, name, monotonic=_monotonic(clock)
         )
 
     async def vanish(self) -> None:
         """End without a word, as by kill -9."""
         await self.keeper._loop.stop()
         await self.keeper._heart.stop()
+
+
+def _monotonic(clock: FakeClock) -> Callable[[], float]:
+    return lambda: clock.now().timestamp()
 
 
 @pytest.fixture
@@ -82,6 +106,17 @@ async def test_alone(store: FakeOwnership, clock: FakeClock) -> None:
     assert {name for seat in store.kept_seats for name in seat} == one.tenant.works_on
     assert one.tenant.works_on == store.owned_by("one") == set(one.holdings.epochs)
     assert all(one.tenant.kept_when_told)
+
+
+async def test_sessions_are_handed_over_before_anybody_can_open_them(
+    store: FakeOwnership, clock: FakeClock
+) -> None:
+    """What the last worker left of a session is there before this one knows that it holds the session."""
+    one = await started("one", store, clock)
+    await ended(one)
+
+    assert [set()] == one.sessions.held_when_told
+    assert [one.tenant.works_on] == one.tenant.held_when_told
 
 
 async def test_they_share(store: FakeOwnership, clock: FakeClock) -> None:
@@ -179,6 +214,103 @@ async def test_cut_off(store: FakeOwnership, clock: FakeClock) -> None:
 
     assert 8 == len(one.tenant.works_on)
     assert {2} == set(one.holdings.epochs.values())
+
+
+async def test_cut_off_in_silence(store: FakeOwnership, clock: FakeClock) -> None:
+    """A worker that hears nothing from the store ends its work in the moment in which others may begin it, and not later."""
+    one = await started("one", store, clock)
+    await clock.advance(timedelta(seconds=2))
+    store.is_silent = True
+    await clock.advance(LEASE - timedelta(seconds=0.1))
+    assert 8 == len(one.tenant.works_on)
+    await clock.advance(timedelta(seconds=0.1))
+    await ended(one)
+
+    assert set() == one.tenant.works_on
+
+
+async def test_stood_still_and_believes_what_it_held(store: FakeOwnership, clock: FakeClock) -> None:
+    """Who stood still for longer than its lease connects no session again until it has looked, also when its lease is renewed."""
+    token = Secret("a-token-of-some-length-0123456789")
+    store.kept_seats = [Seat(session_name(token), "channel 0")]
+    one = await started("one", store, clock)
+    await clock.advance(ROUND)
+    assert one.holdings.may_connect(token)
+    clock.stand_still(timedelta(seconds=11))
+    assert one.holdings.keeps_session(token)
+    assert not one.holdings.may_connect(token)
+    await one.keeper._beat()
+    assert not one.holdings.may_connect(token)
+    await one.keeper.go_round()
+    await ended(one)
+
+    assert one.holdings.may_connect(token)
+
+
+async def test_somebody_dies_while_another_lets_go(store: FakeOwnership, clock: FakeClock) -> None:
+    """A worker that has to wait before it lets go of something takes over what a dead one held meanwhile."""
+    store.kept_seats = [Seat(f"session {n}", f"channel {n}") for n in range(6)]
+    one, two = await started("one", store, clock), await started("two", store, clock)
+    await clock.advance(timedelta(seconds=20))
+    one.tenant.may_let_go.clear()
+    three = await started("three", store, clock)
+    await clock.advance(ROUND)
+    assert 6 == len(store.owned_by("one"))
+    await two.vanish()
+    store.signs["two"] = Sign.MISSING
+    await clock.advance(timedelta(seconds=3))
+    assert set() == store.owned_by("two")
+    one.tenant.may_let_go.set()
+    await clock.advance(timedelta(seconds=20))
+    await ended(one, three)
+
+    assert 6 == len(one.tenant.works_on) == len(three.tenant.works_on)
+    assert all(one.tenant.kept_when_told)
+
+
+async def test_taken_up_by_half(store: FakeOwnership, clock: FakeClock) -> None:
+    """What could not be taken up, for the store went away in the middle, is claimed and taken up anew."""
+    one = Worker("one", store, clock)
+    one.tenant.failures = 2
+    with pytest.raises(Unavailable):
+        await one.keeper.go_round()
+    assert {} == dict(one.holdings.epochs)
+    one.keeper.wake()
+    await one.keeper.go_round()
+
+    assert 8 == len(one.tenant.works_on)
+    assert set(one.tenant.works_on) == {name for name in one.holdings.epochs if one.holdings.is_kept(name)}
+
+
+async def test_let_go_by_half(store: FakeOwnership, clock: FakeClock) -> None:
+    """What could not be let go of, for the store went away in the middle, is taken up again should nobody else want it by then."""
+    one = await started("one", store, clock)
+    one.tenant.failures = 1
+    two = await started("two", store, clock)
+    while one.tenant.failures:
+        await clock.advance(timedelta(seconds=0.05))
+    assert 6 == len(one.tenant.works_on)
+    await two.keeper.stop()
+    await clock.advance(timedelta(seconds=20))
+    await ended(one)
+
+    assert 8 == len(one.tenant.works_on) == len(store.owned_by("one"))
+    assert one.tenant.works_on == {name for name in one.holdings.epochs if one.holdings.is_kept(name)}
+
+
+async def test_more_than_its_share_was_lost(store: FakeOwnership, clock: FakeClock) -> None:
+    """A worker that lost all, and is to have less now, leaves the rest to others also in the store."""
+    one = await started("one", store, clock)
+    store.is_down = True
+    await clock.advance(timedelta(seconds=13))
+    assert {} == dict(one.holdings.epochs)
+    store.is_down = False
+    await one.keeper._beat()
+    two = await started("two", store, clock)
+    await clock.advance(timedelta(seconds=20))
+    await ended(one, two)
+
+    assert 4 == len(one.tenant.works_on) == len(two.tenant.works_on)
 
 
 async def test_what_nobody_uses(store: FakeOwnership, clock: FakeClock) -> None:

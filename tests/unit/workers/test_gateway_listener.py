@@ -1,5 +1,6 @@
 """Sessions are opened, and what they show arrives."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -125,6 +126,19 @@ async def test_stop_ends_what_is_under_way(relay: FakeRelay, listener: GatewayLi
     await settle()
 
     assert 0 == len(listener._background)
+
+
+async def test_let_go_while_the_store_is_silent(relay: FakeRelay, listener: GatewayListener) -> None:
+    """Sessions are closed at once, also while a look at the accounts waits for a store that says nothing."""
+    await relay.store.put_account(an_account())
+    await listener.start()
+    await listener.take_up(EVERYTHING)
+    await settle()
+    async with listener._looking:
+        leaving = asyncio.create_task(listener.let_go(EVERYTHING))
+        await settle()
+        assert [TOKEN] == relay.discord.left
+    await leaving
 
 
 async def test_replaced_token(relay: FakeRelay, listener: GatewayListener) -> None:

@@ -1,5 +1,6 @@
 """Sessions are handed from one process to the next."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
@@ -63,3 +64,20 @@ async def test_handed_on(relay: FakeRelay) -> None:
     await keeper.stop()
 
     assert {b"e": A} == relay.store.sessions
+
+
+async def test_written_in_the_order_of_looks(relay: FakeRelay) -> None:
+    """A look at a moment in which a session is being closed does not have it forgotten after its last state was kept."""
+    sessions = FakeSessions()
+    keeper = SessionKeeper(relay.store, sessions, relay.clock)
+    await keeper.take_up(EVERYTHING)
+    sessions.now = {b"d": A}
+    await keeper._keep()
+    sessions.now = {}
+    looking = asyncio.create_task(keeper._keep())
+    await asyncio.sleep(0)
+    sessions.now = {b"d": A}
+    await keeper.let_go(EVERYTHING)
+    await looking
+
+    assert {b"d": A} == relay.store.sessions

@@ -57,6 +57,7 @@ class Setup(NamedTuple):
     application_name: str
     press_interval: timedelta
     session_wait: timedelta
+    may_connect: Callable[[Secret], bool]
     api_version: int
     intents: int | None
 
@@ -86,6 +87,7 @@ class DiscordAccount:
             reader=DispatchReader(setup.prose, self._watched.__contains__),
             on_sighting=setup.on_sighting,
             on_stopped=self._gateway_stopped,
+            may_connect=lambda: setup.may_connect(token),
             jitter=setup.jitter,
             version=setup.api_version,
             intents=setup.intents,

@@ -80,6 +80,7 @@ class DiscordAccounts:
         intents: int | None = None,
         patterns: Iterable[Pattern] = (),
         may_listen: Callable[[Secret], bool] = lambda _token: True,
+        may_connect: Callable[[Secret], bool] = lambda _token: True,
         resume: Mapping[bytes, KeptSession] = MappingProxyType({}),
         jitter: Callable[[], float] = random.random,
         timeout: aiohttp.ClientTimeout = TIMEOUT,
@@ -89,7 +90,8 @@ class DiscordAccounts:
 
         `gateway_url` None: ask Discord. `application_id` None: go by `application_name`. `intents` None: send none,
         as user clients do. `resume` holds what `sessions` returned, perhaps in another process.
-        `may_listen` says whether a token's session is this process's to open.
+        `may_listen` says whether a token's session is this process's to open; `may_connect`, whether it is so at this moment,
+        for a connection that is about to be made, again or for the first time.
         """
         self._clock = clock
         self._gateway_url = gateway_url
@@ -117,6 +119,7 @@ class DiscordAccounts:
             application_name=application_name,
             press_interval=press_interval,
             session_wait=session_wait,
+            may_connect=may_connect,
             api_version=API_VERSION,
             intents=intents,
         )

@@ -44,6 +44,8 @@ CLOSE_TIMEOUT: Final = aiohttp.ClientWSTimeout(ws_close=2.0)
 LARGEST_FRAME: Final = 16 * 1024 * 1024
 #: Between tries to learn the Gateway's address.
 ADDRESS_RETRY_SECONDS: Final = 5.0
+#: Between looks whether it may connect by now.
+MAY_AGAIN_SECONDS: Final = 0.2
 #: How long the receiver may take over what is left, when stopping.
 DELIVERY_SECONDS: Final = 5.0
 
@@ -73,6 +75,7 @@ class Gateway:
         reader: DispatchReader,
         on_sighting: OnSighting,
         on_stopped: Callable[[Stopped], None],
+        may_connect: Callable[[], bool] = lambda: True,
         jitter: Callable[[], float],
         version: int = 9,
         intents: int | None = None,
@@ -80,7 +83,7 @@ class Gateway:
         identify_pace: IdentifyPace,
     ) -> None:
         """
-        `find_url` returns the Gateway's address, and may fail. `state` is a session to go on with. `identify_pace` is
+        `find_url` returns the Gateway's address, and may fail. While `may_connect` denies it, no connection is made. `state` is a session to go on with. `identify_pace` is
         shared by the sessions of one Discord user.
         """
         self._http = http
@@ -88,6 +91,7 @@ class Gateway:
         self._reader = reader
         self._on_sighting = on_sighting
         self._on_stopped = on_stopped
+        self._may_connect = may_connect
         self._jitter = jitter
         self._log = log.bind(account=token.masked)
         self._token = token
@@ -200,6 +204,9 @@ class Gateway:
                 session.subscribe(guild_id)
             while (attempt := session.next_attempt(_now())) is not None:
                 await asyncio.sleep(attempt.at - _now())
+                # Whoever resumes a session takes it away from whoever has it.
+                while not self._may_connect():  # noqa: ASYNC110 -- nobody tells
+                    await asyncio.sleep(MAY_AGAIN_SECONDS)
                 code = await self._connect(session, attempt)
                 session.lost(code, _now())
                 self._handle(session)

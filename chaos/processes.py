@@ -124,12 +124,16 @@ class Zygote:
         settings: Mapping[str, str],
         plan: Mapping[str, Any],
         environment: Mapping[str, str],
+        namespace: str | None = None,
     ) -> Server:
-        """Fork a server. `settings` are variables of `environment` without their prefix, in lower case."""
+        """
+        Fork a server. `settings` are variables of `environment` without their prefix, in lower case.
+
+        `namespace` is the file of its network namespace, if that is not ours.
+        """
         argv = ["serve", "--json", "--until-stdin-closes", *arguments]
-        return await self.run(
-            argv, log, plan, {**environment, **{f"PIKARELAY_{k.upper()}": v for k, v in settings.items()}}
-        )
+        settings_there = {f"PIKARELAY_{name.upper()}": value for name, value in settings.items()}
+        return await self.run(argv, log, plan, {**environment, **settings_there}, namespace)
 
     async def run(
         self,
@@ -137,6 +141,7 @@ class Zygote:
         log: Path,
         plan: Mapping[str, Any],
         environment: Mapping[str, str] = MappingProxyType({}),
+        namespace: str | None = None,
     ) -> Server:
         """Fork any command. What it prints goes nowhere, but for a server's line."""
         assert self._process.stdin is not None
@@ -148,6 +153,7 @@ class Zygote:
             "env": {**self._environment, **environment},
             "log": str(log),
             "plan": dict(plan),
+            "namespace": namespace,
         }
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         await self._process.stdin.drain()
@@ -170,7 +176,7 @@ class Zygote:
 
 
 @asynccontextmanager
-async def local_discord(sources: Path, log: Path, *, seed: int, **options: float) -> AsyncIterator[str]:
+async def local_discord(sources: Path, log: Path, *, seed: int, **options: float | str) -> AsyncIterator[str]:
     """Run the local Discord in a process of its own, and yield its URL. `options` are its rules."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     with log.open("wb") as errors:

@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ _TURNS = 25
 _LAST_DATA_RECEIVED = 52
 #: So many servers of callers are played: one for each of twenty callers.
 ORIGINS = 20
+LOOPBACK = tuple(f"127.0.0.{number}" for number in range(1, ORIGINS + 1))
 
 
 def kind(_callback: str, _number: int) -> int | None:
@@ -58,8 +59,9 @@ def _arrived(transport: asyncio.BaseTransport | None) -> int | None:
 class Receiver:
     """Receives; see `manner`."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, hosts: Sequence[str] = LOOPBACK) -> None:
         self._ledger = ledger
+        self._hosts = hosts
         self._tries: Counter[str] = Counter()
         self.manner: Manner = kind
         #: Where it listens: several origins, each a caller's server of its own in the eyes of the sender.
@@ -127,8 +129,7 @@ class Receiver:
         app.router.add_post("/hook", self._take)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        for number in range(1, ORIGINS + 1):
-            host = f"127.0.0.{number}"
+        for host in self._hosts:
             await web.TCPSite(runner, host, 0).start()
             self.urls.append(f"http://{host}:{runner.addresses[-1][1]}/hook")
         try:

@@ -58,7 +58,13 @@ class World:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, seed: int, *, sources: Path | None = None, speed: float = 0.05, **rules: float
+        cls,
+        folder: Path,
+        seed: int,
+        *,
+        sources: Path | None = None,
+        speed: float = 0.05,
+        **rules: float | str,
     ) -> AsyncIterator["World"]:
         """Start what is shared. `sources` are the run's, copied beside `folder` unless given."""
         folder.mkdir(parents=True)

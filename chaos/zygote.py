@@ -4,12 +4,13 @@ Starts servers quickly: a process that has imported pikarelay already, and forks
 A child is a process like any other; it runs the command line's own `serve`, and dies of SIGKILL as any other. What is saved
 is a second of imports for each of thousands of starts. Commands come as lines of JSON on stdin, news goes to stdout:
 
-    {"id": 3, "argv": ["serve", …], "env": {…}, "log": "/path", "plan": {…}}
+    {"id": 3, "argv": ["serve", …], "env": {…}, "log": "/path", "plan": {…}, "namespace": "/run/netns/…" or null}
     {"id": 3, "pid": 4711} · {"id": 3, "line": "{\"ready\": true, …}"} · {"id": 3, "ended": -9}
 
 When stdin ends the children's stdin ends too, and they stop by `--until-stdin-closes`.
 """
 
+import ctypes
 import json
 import os
 import selectors
@@ -21,6 +22,8 @@ import pikarelay.bootstrap
 import pikarelay.cli.keys
 import pikarelay.cli.serve  # noqa: F401  # imported here so that no child has to
 from chaos import child
+
+_CLONE_NEWNET = 0x40000000
 
 
 class Zygote:
@@ -66,6 +69,8 @@ class Zygote:
             for ours, standard in ((stdin, 0), (stdout, 1), (log, 2)):
                 os.dup2(ours, standard)
             os.closerange(3, 1024)
+            if order["namespace"] is not None:
+                _move_to(order["namespace"])
             os.environ.clear()
             os.environ.update(order["env"])
             status = child.run(order["argv"], order["plan"])
@@ -87,6 +92,14 @@ class Zygote:
         os.close(stdin)
         _, status = os.waitpid(pid, 0)
         _say(id=number, ended=os.waitstatus_to_exitcode(status))
+
+
+def _move_to(namespace: str) -> None:
+    """Leave the network for another one. Raises `OSError`."""
+    descriptor = os.open(namespace, os.O_RDONLY)
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns", namespace)
+    os.close(descriptor)
 
 
 def _say(**news: Any) -> None:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,7 +41,14 @@ class NoPostgres(Exception):
 class PostgresServer:
     """One server in a folder of its own. `stop` and `start` again keep what it holds."""
 
-    def __init__(self, *, is_durable: bool = False, max_connections: int = 200) -> None:
+    def __init__(
+        self,
+        *,
+        is_durable: bool = False,
+        max_connections: int = 200,
+        interface: IPv4Interface | None = None,
+    ) -> None:
+        """`interface` is where it listens beside loopback, and its network whom it trusts there."""
         self._programs = _programs()
         self._folder = Path(tempfile.mkdtemp(prefix="pikarelay-postgres-"))
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
@@ -49,7 +57,7 @@ class PostgresServer:
             "max_connections": str(max_connections),
             "shared_buffers": "64MB",
             "unix_socket_directories": "",
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": "127.0.0.1" if interface is None else f"127.0.0.1,{interface.ip}",
             "log_min_messages": "warning",
             "autovacuum_naptime": "10s",
         }
@@ -61,6 +69,9 @@ class PostgresServer:
         self._run(
             "initdb", "--pgdata", str(self._data), "--username", "pikarelay", "--auth", "trust", "--no-sync"
         )
+        if interface is not None:
+            with (self._data / "pg_hba.conf").open("a") as trusted:
+                trusted.write(f"host all all {interface.network} trust\n")
 
     @property
     def _data(self) -> Path:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -27,7 +28,9 @@ def bad_ends(ends: Sequence[tuple[float, int]]) -> list[Violation]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos.cluster", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=240, help="of strikes")
+    parser.add_argument(
+        "--seconds", type=float, default=240, help="of strikes, each kind of which comes once at least"
+    )
     parser.add_argument("--channels", type=int, default=CHANNELS)
     parser.add_argument("--nodes", type=int, default=3, help="of each role")
     parser.add_argument("--rolling", action="store_true", help="no strikes: replace the nodes in good order")
@@ -38,10 +41,12 @@ def main() -> int:
     copied_sources(folder)
     print(f"chaos cluster: seed {options.seed}, commit {commit()}, ledgers in {folder}", flush=True)
     began = time.monotonic()
+    # Like Ctrl-C, so that what was set up is taken down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     verdict, played = asyncio.run(
         run(folder, options.seed, options.seconds, options.channels, options.nodes, rolling=options.rolling)
     )
-    violations = [*verdict.violations, *played.takeovers.judge(verdict.history)]
+    violations = [*verdict.violations, *played.takeovers.judge(played.wanted)]
     if options.rolling:
         violations += [*no_accepted_request_fails(verdict.history), *bad_ends(played.ends)]
         print(f"{len(played.ends)} nodes replaced, the longest took {max(played.ends)[0]:.1f} s to end")

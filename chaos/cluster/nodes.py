@@ -10,20 +10,19 @@ from typing import Any
 
 import asyncpg
 
-from chaos.processes import Server, Zygote, own_address
+from chaos.cluster.network import Host, Network
+from chaos.processes import Server, Zygote
 from tests.postgres import PostgresServer
-from tests.proxy import Proxy, proxy_to
 
 
 class Node:
     """One place where a server runs, dies, and runs again."""
 
-    def __init__(self, name: str, role: str, folder: Path, proxy: Proxy) -> None:
+    def __init__(self, name: str, role: str, folder: Path, host: Host) -> None:
         self.name = name
         self.role = role
         self.folder = folder
-        self.proxy = proxy
-        self.address = own_address()
+        self.host = host
         self.server: Server | None = None
         self.url = ""
         #: As what it is known to the others, by the database. New with each start; empty unless it works.
@@ -76,9 +75,16 @@ class Cluster:
     """All nodes."""
 
     def __init__(
-        self, zygote: Zygote, database: Database, nodes: list[Node], settings: Mapping[str, str], api: str
+        self,
+        zygote: Zygote,
+        database: Database,
+        network: Network,
+        nodes: list[Node],
+        settings: Mapping[str, str],
+        api: str,
     ) -> None:
         self._zygote = zygote
+        self.network = network
         self._settings = settings
         self._discord_api = api
         self._known: set[str] = set()
@@ -93,6 +99,7 @@ class Cluster:
         folder: Path,
         zygote: Zygote,
         database: Database,
+        network: Network,
         settings: Mapping[str, str],
         api: str,
         each: int,
@@ -102,9 +109,9 @@ class Cluster:
             nodes = []
             for role in ("api", "worker"):
                 for number in range(1, each + 1):
-                    proxy = await stack.enter_async_context(proxy_to(database.server.port))
-                    nodes.append(Node(f"{role}-{number}", role, folder / f"{role}-{number}", proxy))
-            cluster = cls(zygote, database, nodes, settings, api)
+                    host = await stack.enter_async_context(network.host(database.server.port))
+                    nodes.append(Node(f"{role}-{number}", role, folder / f"{role}-{number}", host))
+            cluster = cls(zygote, database, network, nodes, settings, api)
             stack.push_async_callback(cluster.close)
             yield cluster
 
@@ -118,15 +125,16 @@ class Cluster:
 
     async def start(self, node: Node) -> int:
         """Start a node's server, and return its process when it serves. One at a time, so that it is known who is who."""
-        host, port = node.address
+        host, port = node.host.address
         node.folder.mkdir(exist_ok=True)
-        url = self.database.url.replace(f":{self.database.server.port}/", f":{node.proxy.port}/")
+        url = self.network.url_of(self.database.url, node.host)
         node.server = await self._zygote.serve(
             [
                 "--role", node.role, "--host", host, "--port", str(port),
                 "--data-folder", str(node.folder / "data"), "--discord-api-url", self._discord_api,
             ],
             node.folder / "pikarelay.log", {**self._settings, "database": url}, {}, {},
+            node.host.namespace,
         )  # fmt: skip
         ready = await node.server.wait_ready()
         node.url, node.is_up = ready["url"], True

@@ -57,10 +57,12 @@ class Hangup(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the client asked for in its query, and where resumes go."""
+    """What the client asked for in its query, whence it came, and where resumes go."""
 
     version: int
     resume_url: str
+    #: The client's address.
+    remote: str
 
 
 class Dialogue:
@@ -187,7 +189,8 @@ class Dialogue:
         session = world.sessions.open(user, intents=intents)
         world.sessions.attach(session, self._socket)
         self.session = session
-        world.ledger.note("identified", session_id=session.id, user_id=str(user_id))
+        whose = {"session_id": session.id, "user_id": str(user_id), "remote": self._terms.remote}
+        world.ledger.note("identified", **whose)
         if user.bot:
             self._greet_bot(session, payload)
         else:
@@ -239,7 +242,8 @@ class Dialogue:
         for frame, event in missed:
             self._socket.send(frame, event)
         session.push(Event("RESUMED", encode({"_trace": ["localdiscord"]})))
-        self._world.ledger.note("resumed", session_id=session.id, user_id=str(user_id), replayed=len(missed))
+        whose = {"session_id": session.id, "user_id": str(user_id), "remote": self._terms.remote}
+        self._world.ledger.note("resumed", **whose, replayed=len(missed))
 
     def _refuse_resume(self, user_id: int) -> None:
         """Say that the session is gone: to start anew soon is what the client is then told to do."""

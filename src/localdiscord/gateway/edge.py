@@ -60,7 +60,8 @@ class Gateway:
             await websocket.close(code=INVALID_VERSION)
             return websocket
         socket = Socket(websocket, request.transport, compressor, self._sent)
-        terms = Terms(int(version), self._world.links.base_url.replace("http", "ws", 1))
+        resume_url = self._world.links.base_url.replace("http", "ws", 1)
+        terms = Terms(int(version), resume_url, request.remote or "unknown")
         await self._converse(websocket, socket, Dialogue(self._world, socket, terms))
         return websocket
 

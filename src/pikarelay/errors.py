@@ -30,6 +30,7 @@ the job, and the answer is the job (see `pikarelay.jobs.lifecycle`). The three `
 how `pikarelay.discord` tells the services about it.
 """
 
+import errno
 import inspect
 from collections.abc import Sequence
 
@@ -250,3 +251,17 @@ class AccountUnusable(Exception):
         self.reason = reason
         self.status = status
         self.details = details
+
+
+#: What the system says when this process, or its machine, has no more of something.
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether nothing left this machine because it lacked descriptors or memory: nobody else's failure."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MemoryError) or (isinstance(seen, OSError) and seen.errno in _SHORTAGES):
+            return True
+        seen = seen.__cause__
+    return False

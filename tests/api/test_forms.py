@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pikarelay.api.exchange import PLACE
 from pikarelay.api.forms import CloseUnread, Form, FormRules, read_form
+from pikarelay.api.room import Place, Room
 from pikarelay.errors import ApiError, InvalidValue, MalformedBody, Unavailable
 from pikarelay.jobs.job import Upload
 
@@ -713,3 +715,49 @@ async def test_silence_is_not_waited_for(seconds: float) -> None:
     wire.on_silence = lambda: made[seconds].reschedule(asyncio.get_running_loop().time())
 
     assert [(b"no", True, 0), (b"", False, 1)] == await lingering(wire, timer)
+
+
+async def test_form_holds_its_texts_only() -> None:
+    """What a body holds in memory are its texts: a file is in its sink, and what nobody asked for is gone."""
+    room = Room(1_000_000, own=0)
+    place = Place(room)
+    body = multipart(
+        part("prompt", "a kite"), part("image", b"x" * 60_000, filename="a.png"), part("chatter", "y" * 9_000)
+    )
+
+    await read_form(
+        Wire([body[n : n + 1000] for n in range(0, len(body), 1000)]),
+        [(b"content-type", MULTIPART.encode())], CREATE, Sinks(), place=place,
+    )  # fmt: skip
+
+    assert len(b"a kite") <= room.taken < 1_000
+
+
+@pytest.mark.parametrize("kind", [MULTIPART, JSON])
+async def test_form_without_room(kind: str) -> None:
+    """A text for which there is no room is refused, and no file is left of the request."""
+    sinks = Sinks()
+    body = multipart(part("image", b"x" * 100, filename="a.png"), part("prompt", "y" * 5_000))
+    wire = Wire([body] if kind == MULTIPART else [json.dumps({"prompt": "y" * 5_000}).encode()])
+
+    with pytest.raises(Unavailable):
+        await read_form(
+            wire, [(b"content-type", kind.encode())], CREATE, sinks, place=Place(Room(2_000, own=0))
+        )
+    assert all(sink.is_discarded for sink in sinks.opened)
+
+
+async def test_unread_body_holds_nothing() -> None:
+    """What leaves the connection's buffer is held by nobody, unless a form keeps it."""
+    room = Room(1_000_000, own=0)
+    place = Place(room)
+    place.take(3_000)
+    scope = {"type": "http", "headers": [(b"content-length", b"3000")], "state": {PLACE: place}}
+
+    async def reading(_scope: Any, receive: Any, _send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+
+    await CloseUnread(reading)(scope, Wire([b"x" * 1_000] * 3), lambda _: asyncio.sleep(0))
+
+    assert 0 == room.taken

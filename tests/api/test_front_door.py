@@ -311,12 +311,13 @@ async def test_queued_body_that_is_none() -> None:
 
 
 def headers_of(size: int) -> bytes:
-    return b"".join(b"X-%04d: %b\r\n" % (number, b"x" * 90) for number in range(size // 100))
+    return b"".join(b"X-%04d: %b\r\n" % (number, b"x" * 490) for number in range(size // 500))
 
 
 LARGE = {
     "one line": b"GET /ok HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
     "many lines": b"GET /ok HTTP/1.1\r\nHost: x\r\n" + headers_of(70_000) + b"\r\n",
+    "many short lines": b"GET /ok HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * 200 + b"\r\n",
     "path": b"GET /ok?" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     "name": b"GET /ok HTTP/1.1\r\nHost: x\r\n" + b"x" * 70_000 + b": y\r\n\r\n",
     # There is no end to wait for.
@@ -374,6 +375,30 @@ async def test_many_requests_at_once() -> None:
         # The one under way, and those that wait for it.
         assert [(200, b"/ok")] * 17 == found
         assert 17 == len(server.app.requests)
+
+
+#: Short lines take more room in memory than on the wire.
+MANY_LINES = b"GET /ok HTTP/1.1\r\nHost: x\r\n" + b"a:b\r\n" * 120 + b"X: " + b"x" * 20_000
+HALF_A_BODY = b"POST /ok HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"x" * 40_000
+
+
+@pytest.mark.parametrize("large", [MANY_LINES, HALF_A_BODY], ids=["short header lines", "a body"])
+async def test_unfinished_requests_share_memory(large: bytes) -> None:
+    """Where unfinished requests hold all that they may, a large one is 503, a small one served; what ends makes room."""
+    async with served(head_seconds=PATIENCE, linger_seconds=PATIENCE, shared_bytes=90_000) as server:
+        held = [await server.connect() for _ in range(2)]
+        for count, (_, writer) in enumerate(held, start=1):
+            writer.write(large)
+            while server.http.held_bytes < count * 35_000:  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0.01)
+
+        assert (503, "Service Unavailable") == refusal(await server.say(large))
+        assert [(200, b"/ok")] == answers(await server.say(OK.replace(b"1.1", b"1.0")))
+
+        for _, writer in held:
+            writer.close()
+        await server.gone(len(held))
+        assert 0 == server.http.held_bytes
 
 
 async def test_kept_connection() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import os
+import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +19,7 @@ from pikarelay.callbacks.addresses import AddressPolicy, parse_exceptions
 from pikarelay.callbacks.answer import MOST_INTERIM
 from pikarelay.callbacks.names import Lookup, NameServers
 from pikarelay.callbacks.sender import ANSWER_LIMIT, HttpCallbackSender, classify
+from pikarelay.errors import Unavailable
 from pikarelay.outbound import open_callback_session
 from pikarelay.services.ports import Callback, CallbackSender, Delivery
 from tests.callbacks.lookups import answers
@@ -281,6 +284,23 @@ def test_reset_before_anything_was_sent(*, is_tls: bool, error: str) -> None:
     reset = aiohttp.ClientConnectorError(key, ConnectionResetError(104, "Connection reset by peer"))
 
     assert error == classify(reset, is_tls=is_tls)
+
+
+async def test_want_of_descriptors_is_no_receivers_failure(open_receiver: Any, send: Send) -> None:
+    """Where no socket can be opened, nothing is said of the receiver, and nothing reaches it."""
+    receiver = await open_receiver()
+    url = receiver.url()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(Unavailable):
+            await send(url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert 0 == receiver.connections
 
 
 async def test_nobody_there_is_a_connect_error(send: Send) -> None:

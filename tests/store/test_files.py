@@ -255,3 +255,36 @@ class TestQuota:
 
         with pytest.raises(Unavailable):
             await stored(UploadFolder(tmp_path / "uploads", quota=2 * len(data) - 1), data)
+
+
+async def test_files_under_way_have_places(tmp_path: Path) -> None:
+    """One file under way too many is refused; each that ends, well or not, leaves its place to another."""
+    data = png()
+    folder = UploadFolder(tmp_path / "uploads", at_once=2)
+    one, two, three = (folder.open_sink(None) for _ in range(3))
+    await one.write(data)
+    await two.write(data)
+
+    with pytest.raises(Unavailable):
+        await three.write(data)
+
+    await one.finish()
+    await one.discard()
+    await two.discard()
+    await two.discard()
+    await three.write(data)
+    await folder.open_sink(None).write(data)
+    with pytest.raises(Unavailable):
+        await folder.open_sink(None).write(data)
+
+
+async def test_place_of_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    """A file that the disk does not take has no place."""
+    folder = UploadFolder(tmp_path / "uploads", at_once=1)
+    (tmp_path / "uploads").rmdir()
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await folder.open_sink(None).write(png())
+    (tmp_path / "uploads").mkdir()
+
+    assert (await stored(folder, png())).size

@@ -148,7 +148,9 @@ class AccountOperations:
         return Reply(body=encode(caller_body(changed)))
 
     async def _texts(self, exchange: Exchange, rules: FormRules) -> Mapping[str, str]:
-        form = await read_form(exchange.receive, exchange.scope["headers"], rules, _no_files)
+        form = await read_form(
+            exchange.receive, exchange.scope["headers"], rules, _no_files, place=exchange.place
+        )
         return form.texts
 
 

@@ -76,7 +76,9 @@ class CallbackOperations:
 
     async def replay(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.administrator(bearer_token(exchange))
-        form = await read_form(exchange.receive, exchange.scope["headers"], _REPLAY_RULES, _no_files)
+        form = await read_form(
+            exchange.receive, exchange.scope["headers"], _REPLAY_RULES, _no_files, place=exchange.place
+        )
         meant = parse_replay(form.texts, caller.caller_id, self._clock.now())
         if isinstance(meant, str):
             await self._office.replay(meant, caller.caller_id)

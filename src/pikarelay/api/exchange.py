@@ -8,8 +8,13 @@ from urllib.parse import parse_qs
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope
 
+from pikarelay.api.room import Place
+
 #: On every answer: pages of any origin may call the API.
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+
+#: Where in a scope's state its connection's `Place` is.
+PLACE = "pikarelay.place"
 
 #: Whether a text means itself in a query.
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
@@ -54,6 +59,12 @@ class Exchange:
         #: The path's parameters by name, once the route is found.
         self.parameters: Mapping[str, str] = {}
         self._query: dict[str, list[str]] | None = None
+
+    @property
+    def place(self) -> Place | None:
+        """What its connection holds in memory; None where nobody counts that."""
+        place: Place | None = self.scope.get("state", {}).get(PLACE)
+        return place
 
     @property
     def method(self) -> str:

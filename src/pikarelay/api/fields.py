@@ -93,6 +93,8 @@ class Dialect(Protocol):
     #: The most bytes a body may have, and what is said of one that has more.
     limit: int
     too_large: str
+    #: How many bytes of it are in memory no more: they are in a sink, or nobody wanted them.
+    let_go: int
 
     async def feed(self, chunk: bytes) -> None: ...
 

@@ -22,6 +22,7 @@ class FlatBody:
         self.form = Form()
         self.limit = rules.max_body
         self.too_large = TOO_LARGE
+        self.let_go = 0
         self._rules = rules
         self._read = read
         self._data = bytearray()

@@ -18,6 +18,7 @@ from contextlib import aclosing, suppress
 from multipart import parse_options_header
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pikarelay.api.exchange import PLACE
 from pikarelay.api.fields import (
     INCOMPLETE,
     MALFORMED,
@@ -29,7 +30,8 @@ from pikarelay.api.fields import (
 )
 from pikarelay.api.flat import json_form, urlencoded_form
 from pikarelay.api.multipart import Multipart
-from pikarelay.errors import MalformedBody
+from pikarelay.api.room import ENDLESS, Place
+from pikarelay.errors import MalformedBody, Unavailable
 
 __all__ = ["CloseUnread", "Form", "FormRules", "OpenSink", "UploadSink", "read_form"]
 
@@ -56,12 +58,15 @@ async def read_form(
     open_sink: OpenSink,
     timer: Timer = asyncio.timeout,
     seconds: Callable[[], float] = time.monotonic,
+    place: Place | None = None,
 ) -> Form:
     """
-    Read a whole body by ASGI's `receive`. `headers` are the request's.
+    Read a whole body by ASGI's `receive`. `headers` are the request's; what stays of it in memory is held in `place`.
 
-    Raises `MalformedBody` or `InvalidValue`, or what a sink raises. Then, as after a cancellation, no file is left.
+    Raises `MalformedBody` or `InvalidValue`, `Unavailable` without room, or what a sink raises. Then, as after a
+    cancellation, no file is left.
     """
+    place = place or Place(ENDLESS)
     body = _Body(receive, headers, _Patience(rules, timer, seconds))
     dialect = _dialect(body, rules, open_sink)
     deadline = timer(rules.total_seconds)
@@ -69,7 +74,13 @@ async def read_form(
         chunks = body.chunks(dialect.limit, dialect.too_large)
         async with deadline, aclosing(chunks):
             async for chunk in chunks:
+                if not place.take(len(chunk)):
+                    raise Unavailable
+                before = dialect.let_go
                 await dialect.feed(chunk)
+                place.give(dialect.let_go - before)
+                # Whoever waits for the next has none of the last.
+                del chunk
             await dialect.finish()
     except BaseException as error:
         await dialect.form.discard()
@@ -146,6 +157,7 @@ class _Body:
                 raise MalformedBody(too_large)
             if chunk:
                 yield chunk
+            del chunk
         if length is not None and received != length:
             raise MalformedBody(INCOMPLETE)
 
@@ -190,11 +202,15 @@ class CloseUnread:
             await self._app(scope, receive, send)
             return
         is_read = False
+        place: Place | None = scope.get("state", {}).get(PLACE)
 
         async def watching() -> Message:
             nonlocal is_read
             message = await receive()
             is_read = is_read or not message.get("more_body", False)
+            if place is not None:
+                # It has left the connection's buffer. Whoever keeps it asks for room anew.
+                place.give(len(message.get("body", b"")))
             return message
 
         async def closing(message: Message) -> None:
@@ -207,7 +223,7 @@ class CloseUnread:
                 return
             # All of the answer is out; only its end, and with it the connection's, waits.
             await send({**message, "more_body": True})
-            await self._linger(receive)
+            await self._linger(watching)
             await send({"type": "http.response.body", "body": b""})
 
         await self._app(scope, watching, closing)

@@ -23,8 +23,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from pikarelay.api.exchange import ANY_ORIGIN, new_request_id
+from pikarelay.api.exchange import ANY_ORIGIN, PLACE, new_request_id
 from pikarelay.api.fields import INCOMPLETE
+from pikarelay.api.room import Place, Room
 from pikarelay.contract.bodies import encode, error_body
 from pikarelay.errors import ApiError, MalformedBody, MalformedRequest, Unavailable
 
@@ -39,6 +40,8 @@ TOO_MANY_AT_ONCE = "too many requests at once on one connection"
 
 #: What a header line has besides its name and value: a colon, a space, an end of line.
 _LINE_EXTRA = 4
+#: And what it takes in memory, however short it is: three objects.
+_LINE_HELD = 160
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +51,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     #: From a connection's or a request's first byte to the end of its head.
     head_seconds: float = 10.0
     head_bytes: int = 32 * 1024
+    #: Lines of a head, or of trailers. Each costs more than its bytes do, in time and in memory.
+    head_lines: int = 128
     #: Requests that wait on one connection for the answer to the one before.
     pipelined: int = 16
     #: The same for who was let in just before the end: from the last accepted connection on.
@@ -59,6 +64,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     linger_bytes: int = 1024 * 1024
     #: Connections beyond the bound that are told so; those beyond these are cut without a word.
     told: int = 100
+    #: What one connection's unfinished requests may hold in memory at any time, and what all may beyond that, together.
+    own_bytes: int = 4 * 1024
+    shared_bytes: int = 64 * 1024 * 1024
 
 
 class House:
@@ -66,6 +74,7 @@ class House:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.room = Room(limits.shared_bytes, limits.own_bytes)
         #: From now on each answer is the last on its connection.
         self.is_closing = False
         #: Connections that are served, and those beyond the bound that are being told so.
@@ -95,6 +104,7 @@ class FrontDoor(HttpToolsProtocol):
         self._in_head = False
         #: What the parser has handed over of a head and its trailers.
         self._head_bytes = 0
+        self._head_lines = 0
         #: What came since a head began, or since the last of a body: the parser keeps a line to itself until it ends.
         self._kept_bytes = 0
         #: Whether the bytes being parsed are not counted among those, for part of them may be something else.
@@ -104,6 +114,8 @@ class FrontDoor(HttpToolsProtocol):
         #: No request is taken from this connection any more.
         self._is_deaf = False
         self._discarded = 0
+        #: What is in memory of requests that have no whole answer yet.
+        self._place = Place(house.room)
 
     # The connection
 
@@ -122,6 +134,7 @@ class FrontDoor(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._house.served.discard(self)
         self._house.refused.discard(self)
+        self._place.keep(0)
         self._end_patience()
         if self._stall is not None:
             self._stall.cancel()
@@ -154,6 +167,9 @@ class FrontDoor(HttpToolsProtocol):
             self._discard(len(data))
             return
         self._unset_keepalive_if_required()
+        if not self._place.take(len(data)):
+            self._refuse(Unavailable())
+            return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -176,16 +192,20 @@ class FrontDoor(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = self._is_new = True
-        self._head_bytes = self._kept_bytes = 0
+        self._head_bytes = self._head_lines = self._kept_bytes = 0
+        self.scope["state"][PLACE] = self._place
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_lines += 1
         self._count(len(name) + len(value) + _LINE_EXTRA)
         # A trailer is none: nobody here asks for one, and the handler is at work with the headers already.
         if self._in_head:
+            if not self._place.take(_LINE_HELD):
+                self._stop_parsing(Unavailable())
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -222,7 +242,7 @@ class FrontDoor(HttpToolsProtocol):
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
-        if self._head_bytes > self._limits.head_bytes:
+        if self._head_bytes > self._limits.head_bytes or self._head_lines > self._limits.head_lines:
             self._stop_parsing(MalformedRequest(HEAD_TOO_LARGE))
 
     def _mind_head(self, size: int) -> None:
@@ -307,6 +327,9 @@ class FrontDoor(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         is_last = not self.pipeline
         super().on_response_complete()
+        if is_last:
+            # All but the beginning of the next, if that is there.
+            self._place.keep(self._kept_bytes if self._in_head else 0)
         if self._is_deaf and is_last:
             self.transport.close()
         if self.transport.is_closing():

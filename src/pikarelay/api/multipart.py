@@ -36,6 +36,7 @@ class Multipart:
         self.form = Form()
         self.limit = rules.max_body_with_files if rules.files else rules.max_body
         self.too_large = IMAGE_TOO_LARGE if rules.files else TOO_LARGE
+        self.let_go = 0
         self._rules = rules
         self._open_sink = open_sink
         self._part: _Part | None = None
@@ -84,6 +85,8 @@ class Multipart:
             self._part = None
         else:
             await self._part.write(event)
+            if not isinstance(self._part, _Text):
+                self.let_go += len(event)
 
     def _open(self, segment: MultipartSegment) -> "_Part":
         rules = self._rules

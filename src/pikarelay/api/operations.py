@@ -163,7 +163,9 @@ class PikaOperations:
     async def _post(self, exchange: Exchange, rules: FormRules) -> AsyncIterator["_Post"]:
         """Read a submitting request. When it is refused, its files go; no refusal leaves a job behind."""
         name = parse_key(exchange.headers(b"idempotency-key"))
-        form = await read_form(exchange.receive, exchange.scope["headers"], rules, self._open_sink)
+        form = await read_form(
+            exchange.receive, exchange.scope["headers"], rules, self._open_sink, place=exchange.place
+        )
         try:
             yield _Post(exchange.request_id, name, form)
         except ApiError:

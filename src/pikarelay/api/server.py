@@ -60,6 +60,11 @@ class HttpServer:
         return len(self._house.served)
 
     @property
+    def held_bytes(self) -> int:
+        """How much memory unfinished requests hold, beyond what each connection has for itself."""
+        return self._house.room.taken
+
+    @property
     def url(self) -> str:
         """Where it can be reached on this machine."""
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"

@@ -12,6 +12,7 @@ from pikarelay.bootstrap.metrics import MetricsDesk
 from pikarelay.bootstrap.mirror import files_at
 from pikarelay.bootstrap.node import Offices, discord_session, open_node, target_guard
 from pikarelay.bootstrap.server import Server, Worker
+from pikarelay.bootstrap.shares import take_shares
 from pikarelay.bootstrap.stores import check_database, check_roles, open_store, prepare_store
 from pikarelay.bootstrap.workers import Works, open_works
 from pikarelay.callbacks.names import NameServers
@@ -49,7 +50,8 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
             await works.listener.on_sighting(identity, sighting)
 
     async with AsyncExitStack() as stack:
-        node = await open_node(settings, stack, on_sighting)
+        shares = take_shares(settings.http.max_connections)
+        node = await open_node(settings, shares, stack, on_sighting)
         if settings.node.is_worker:
             works = await open_works(node, stack)
         metrics = MetricsDesk(settings.metrics)

@@ -3,8 +3,6 @@
 import random
 from typing import TYPE_CHECKING
 
-import structlog
-
 from pikarelay import __version__
 from pikarelay.api.account_operations import AccountOperations
 from pikarelay.api.app import Api
@@ -28,16 +26,9 @@ from pikarelay.services.press_button import PressButton
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.run_command import RunCommand
 from pikarelay.services.submit_job import HeardOf, Submission
-from pikarelay.settings import HttpSettings
-from pikarelay.system import raise_descriptor_limit
 
 if TYPE_CHECKING:
     from pikarelay.api.metrics import RequestMeter
-
-#: What a server has open beside its clients' connections: files, Discord, receivers.
-_OTHER_DESCRIPTORS = 1024
-
-_log = structlog.get_logger(__name__)
 
 
 def open_http(
@@ -69,25 +60,15 @@ def open_http(
     table = [*operations.table(), *account_operations.table(), *callback_operations.table()]
     more = [*files.table(), *health(node.readiness)]
     api = Api(RouteTable([*table, *more, *pages(openapi_document(table, __version__))]), meter)
-    return _bind(node.settings.http, api)
+    return _bind(node, api)
 
 
 def open_health(node: Node) -> HttpServer:
     """Bind the port of a node that answers no callers, for those who watch over it."""
-    return _bind(node.settings.http, Api(RouteTable(health(node.readiness))))
+    return _bind(node, Api(RouteTable(health(node.readiness))))
 
 
-def _bind(settings: HttpSettings, api: Api) -> HttpServer:
-    return HttpServer(
-        CloseUnread(api), settings.host, settings.port, Limits(connections=_connections(settings))
-    )
-
-
-def _connections(settings: HttpSettings) -> int:
-    """Return how many connections may be open at once: as many as set, or as this process has descriptors for."""
-    wanted = settings.max_connections
-    allowed = raise_descriptor_limit(wanted + _OTHER_DESCRIPTORS)
-    possible = min(wanted, allowed - min(_OTHER_DESCRIPTORS, allowed // 2))
-    if possible < wanted:
-        _log.warning("server.few_descriptors", descriptors=allowed, connections=possible)
-    return possible
+def _bind(node: Node, api: Api) -> HttpServer:
+    settings, shares = node.settings.http, node.shares
+    limits = Limits(connections=shares.connections, told=shares.told)
+    return HttpServer(CloseUnread(api), settings.host, settings.port, limits)

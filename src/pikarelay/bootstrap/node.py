@@ -11,6 +11,7 @@ import msgspec
 from pikarelay import __version__
 from pikarelay.bootstrap.mirror import files_at, open_mirror
 from pikarelay.bootstrap.server import Worker
+from pikarelay.bootstrap.shares import Shares
 from pikarelay.bootstrap.stores import is_shared, open_server_store, open_uploads
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.guard import GuardedResolver
@@ -100,6 +101,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """The parts that all roles of one node share."""
 
     settings: Settings
+    #: What it may have open.
+    shares: Shares
     clock: SystemClock
     ids: SystemIds
     worker_id: str
@@ -122,7 +125,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     endings: tuple[Callable[[], None], ...]
 
 
-async def open_node(settings: Settings, stack: AsyncExitStack, on_sighting: OnSighting) -> Node:
+async def open_node(
+    settings: Settings, shares: Shares, stack: AsyncExitStack, on_sighting: OnSighting
+) -> Node:
     """Open the store and the sessions, until the stack is left. `on_sighting` is given what Discord's Gateway shows."""
     clock, board = SystemClock(), Board()
     ids = SystemIds(clock.now)
@@ -160,6 +165,7 @@ async def open_node(settings: Settings, stack: AsyncExitStack, on_sighting: OnSi
     watcher = LateWatcher()
     return Node(
         settings=settings,
+        shares=shares,
         clock=clock,
         ids=ids,
         worker_id=worker_id,
@@ -167,7 +173,7 @@ async def open_node(settings: Settings, stack: AsyncExitStack, on_sighting: OnSi
         store=store,
         holdings=holdings,
         answers=answers,
-        uploads=open_uploads(settings, store, clock),
+        uploads=open_uploads(settings, store, clock, shares.uploads),
         names=names,
         discord=discord,
         links=LinkRefresher(store, discord, clock),

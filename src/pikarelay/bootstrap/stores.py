@@ -99,9 +99,14 @@ def is_shared(settings: Settings) -> bool:
     return is_postgresql(database_url(settings))
 
 
-def open_uploads(settings: Settings, store: SqlStore, clock: Clock) -> Uploads:
-    """Return where uploaded files are kept: beside an embedded database, or in one that others see."""
-    folder = UploadFolder(settings.store.data_folder / "uploads", settings.store.uploads_quota)
+def open_uploads(settings: Settings, store: SqlStore, clock: Clock, at_once: int) -> Uploads:
+    """
+    Return where uploaded files are kept: beside an embedded database, or in one that others see. `at_once` of them may be
+    under way.
+    """
+    folder = UploadFolder(
+        settings.store.data_folder / "uploads", settings.store.uploads_quota, at_once=at_once
+    )
     folder.sweep()
     if is_shared(settings):
         return SharedUploads(folder, store, clock, settings.store.uploads_quota)

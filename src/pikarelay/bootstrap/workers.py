@@ -68,7 +68,7 @@ class Works(msgspec.Struct, frozen=True, kw_only=True):
             settings.schedule,
             random.random,
         )
-        return CallbackDispatcher(node.store, delivery, node.board, node.clock)
+        return CallbackDispatcher(node.store, delivery, node.board, node.clock, at_once=node.shares.tries)
 
 
 async def open_works(node: Node, stack: AsyncExitStack) -> Works:

@@ -20,6 +20,7 @@ from pikarelay.callbacks.addresses import is_open_port
 from pikarelay.callbacks.guard import AddressRefused, Dialled, dialled
 from pikarelay.callbacks.retry_after import parse_retry_after
 from pikarelay.callbacks.signing import signatures
+from pikarelay.errors import Unavailable, is_shortage
 from pikarelay.jobs.secret import Secret, scrub
 from pikarelay.services.ports import Callback, Clock, Delivery
 
@@ -49,7 +50,8 @@ class HttpCallbackSender:
         POST the stored bytes once. A 2xx delivers, once the answer has ended or grown beyond what is read.
 
         An answer still dripping at the deadline is a `timeout`, whatever its status: a receiver that hangs may have
-        lost the callback, and one callback twice is harmless where none leaves a caller waiting for ever.
+        lost the callback, and one callback twice is harmless where none leaves a caller waiting for ever. Raises `Unavailable`
+        when we have nothing left to send it with, of which no receiver is to blame.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -90,6 +92,8 @@ class HttpCallbackSender:
             pass
         # RuntimeError is what uvloop raises for some sockets that die while they connect.
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            if is_shortage(error):
+                raise Unavailable from error
             seen.error = classify(error, is_tls=url.scheme == "https")
             return seen
         seen.error = _judge(seen.status)

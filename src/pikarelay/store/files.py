@@ -34,6 +34,8 @@ _UNFINISHED = ".part"
 #: A declared type that says more than `application/octet-stream`, and can be shown again.
 _DECLARED = re.compile(r"image/[a-z0-9][a-z0-9.+-]{0,40}")
 _PIECE = 64 * 1024
+#: Files under way, unless said otherwise.
+AT_ONCE = 128
 
 _Argument = TypeVar("_Argument")
 
@@ -72,18 +74,41 @@ class Quota:
             self._used = size
 
 
-class UploadFolder:
-    """The folder. Makes sinks for what comes in, and opens what is there. `quota` is in bytes; None sets none."""
+class Places:
+    """How many files may be under way at once, and how many are. Any thread may ask."""
 
-    def __init__(self, folder: Path, quota: int | None = None) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._left = threading.Semaphore(limit)
+
+    def take(self) -> None:
+        """Count one more. Raises `Unavailable`, and counts nothing, when they are too many."""
+        if not self._left.acquire(blocking=False):
+            _log.warning("uploads.too_many_at_once", limit=self._limit)
+            raise Unavailable
+
+    def give(self) -> None:
+        """Count one that is closed."""
+        self._left.release()
+
+
+class UploadFolder:
+    """
+    The folder. Makes sinks for what comes in, and opens what is there.
+
+    `quota` is in bytes; None sets none. Files under way, of which there may be so many `at_once`, have a descriptor each.
+    """
+
+    def __init__(self, folder: Path, quota: int | None = None, *, at_once: int = AT_ONCE) -> None:
         self._folder = folder
         self._quota = Quota(quota)
+        self._places = Places(at_once)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._quota.start_with(sum(entry.stat().st_size for entry in self._stored()))
 
     def open_sink(self, declared_type: str | None) -> "FileSink":
         """Return a sink for one file. Nothing is on the disk before its first byte."""
-        return FileSink(self._folder, declared_type, self._quota)
+        return FileSink(self._folder, declared_type, self._quota, self._places)
 
     def open(self, upload: Upload) -> FileToUpload:
         """Return a stored file, under a name that says only its type. Raises FileNotFoundError when it is gone."""
@@ -141,9 +166,10 @@ class UploadFolder:
 class FileSink:
     """One file under way: an `UploadSink`. Raises `Unavailable` when the disk will not take it."""
 
-    def __init__(self, folder: Path, declared_type: str | None, quota: Quota) -> None:
+    def __init__(self, folder: Path, declared_type: str | None, quota: Quota, places: Places) -> None:
         self._folder = folder
         self._quota = quota
+        self._places = places
         self._declared = (declared_type or "").lower()
         self._probe = ImageProbe()
         self._size = 0
@@ -182,11 +208,26 @@ class FileSink:
             if self._is_over:
                 return
             if self._descriptor is None:
-                self._descriptor = self._open()
+                self._descriptor = self._take_place()
             self._digest.update(data)
             left = memoryview(data)
             while left:
                 left = left[os.write(self._descriptor, left) :]
+
+    def _take_place(self) -> int:
+        self._places.take()
+        try:
+            return self._open()
+        except OSError:
+            self._places.give()
+            raise
+
+    def _close(self, descriptor: int) -> None:
+        self._descriptor = None
+        try:
+            os.close(descriptor)
+        finally:
+            self._places.give()
 
     def _open(self) -> int:
         try:
@@ -214,8 +255,7 @@ class FileSink:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-            os.close(self._descriptor)
-            self._descriptor = None
+            self._close(self._descriptor)
 
     def _remove(self) -> None:
         with self._lock:
@@ -223,8 +263,7 @@ class FileSink:
                 self._is_over = True
                 self._quota.give(self._size)
             if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+                self._close(self._descriptor)
             if self._path is not None:
                 self._path.unlink(missing_ok=True)
                 self._path = None

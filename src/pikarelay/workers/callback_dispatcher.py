@@ -22,9 +22,11 @@ _log = structlog.get_logger(__name__)
 #: A claim runs out soon when its process dies, and is renewed for as long as its try goes on: most tries end before that.
 LEASE = timedelta(seconds=15)
 _RENEW_EVERY = LEASE / 3
-#: Tries under way at once: of targets that do well or are new, and of targets that fail.
-FRESH_AT_ONCE = 192
-FAILING_AT_ONCE = 64
+#: Tries under way at once, and the share of them that targets have which fail; the others do well, or are new.
+AT_ONCE = 256
+_FAILING = 4
+FAILING_AT_ONCE = AT_ONCE // _FAILING
+FRESH_AT_ONCE = AT_ONCE - FAILING_AT_ONCE
 #: How long a stop waits for tries under way.
 GRACE = timedelta(seconds=10)
 #: Other processes may have made callbacks due; look for them this often.
@@ -42,8 +44,13 @@ class _Try:
 class CallbackDispatcher:
     """The loop that empties the outbox."""
 
-    def __init__(self, store: Store, delivery: CallbackDelivery, board: Board, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, delivery: CallbackDelivery, board: Board, clock: Clock, *, at_once: int = AT_ONCE
+    ) -> None:
+        """`at_once` of at least two tries are under way, one of them of a target that fails."""
         self._store = store
+        self._failing = max(1, at_once // _FAILING)
+        self._fresh = at_once - self._failing
         self._delivery = delivery
         self._board = board
         self._clock = clock
@@ -102,7 +109,7 @@ class CallbackDispatcher:
     def _room(self) -> tuple[int, int]:
         """Return how many tries of each kind may begin."""
         failing = sum(its.callback.target_is_failing for its in self._tries.values())
-        return FRESH_AT_ONCE - (len(self._tries) - failing), FAILING_AT_ONCE - failing
+        return self._fresh - (len(self._tries) - failing), self._failing - failing
 
     async def _until_next(self, fresh: int, failing: int) -> timedelta:
         if not fresh or not failing:
@@ -127,6 +134,10 @@ class CallbackDispatcher:
         renewing = asyncio.create_task(self._renew(its))
         try:
             await self._delivery.deliver(callback)
+        except Unavailable as error:
+            # Nothing was sent, and that is nobody's failure: no try of the schedule is used up.
+            reason = str(error.__cause__ or error)
+            _log.warning("callback.put_off", callback_id=callback.callback_id, reason=reason)
         except Exception:  # noqa: BLE001 - whatever it is, the claim runs out and the try is repeated
             _log.exception("callback.try_failed", callback_id=callback.callback_id, job_id=callback.job_id)
         finally:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from pikarelay.errors import Unavailable
 from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.services.deliver_callback import CallbackDelivery
@@ -338,3 +339,15 @@ async def test_stopped_dispatcher_claims_nothing(
 
     assert ["job-1"] == [callback.job_id for callback in receiver.received]
     assert "waiting" == relay.store.callbacks["job-2"].state
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_want_of_our_own_is_no_failure(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """A callback that could not be sent for want of descriptors is sent when its claim is over, and no try is held against it."""
+    receiver.answers.append(Unavailable())
+    await end(relay, "job-1")
+    assert "waiting" == relay.store.callbacks["job-1"].state
+    await relay.clock.advance(LEASE + 5 * SECOND)
+
+    assert [(1, 0), (2, 0)] == [(callback.attempt, callback.tries) for callback in receiver.received]
+    assert "delivered" == relay.store.callbacks["job-1"].state

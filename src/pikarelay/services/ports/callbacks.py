@@ -189,7 +189,8 @@ class CallbackSender(Protocol):
         """
         POST the stored bytes once, signed with each of the secrets.
 
-        Never raises for anything that the receiver or the network does.
+        Never raises for anything that the receiver or the network does. Raises `Unavailable` when nothing was sent, because
+        this machine lacks what that takes.
         """
         ...
 

@@ -8,11 +8,16 @@ The server knows nothing of this. It runs the command line's own `serve`; a plan
     {"sabotage": "callback_after_commit"}     break a promise on purpose
     {"clock": "/path"}                        add the seconds in that file to the machine's clock
     {"pulse": "/path"}                        write down when the event loop was late, and by how much
+    {"descriptors": 64}                       may have so many open at most
+    {"group": "/path/cgroup.procs"}           joins that control group
 """
 
 import json
+import os
+import resource
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 from chaos import points, pulse, sabotage, shifted_clock
@@ -22,6 +27,10 @@ def run(argv: list[str], plan: dict[str, Any]) -> int:
     """Carry out the plan, run the command line, and return the exit status."""
     from pikarelay import cli
 
+    if "descriptors" in plan:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (plan["descriptors"], plan["descriptors"]))
+    if "group" in plan:
+        Path(plan["group"]).write_text(str(os.getpid()))
     if "clock" in plan:
         shifted_clock.shift(plan["clock"])
     if "pulse" in plan:

@@ -124,13 +124,13 @@ class Receiver:
         return web.Response(status=status, text="ok")
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator["Receiver"]:
+    async def serving(self, port: int = 0) -> AsyncIterator["Receiver"]:
         app = web.Application()
         app.router.add_post("/hook", self._take)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         for host in self._hosts:
-            await web.TCPSite(runner, host, 0).start()
+            await web.TCPSite(runner, host, port).start()
             self.urls.append(f"http://{host}:{runner.addresses[-1][1]}/hook")
         try:
             yield self

@@ -247,6 +247,17 @@ def _rotations_left_alone() -> None:
     setattr(KeyRotation, "catch_up", nothing)
 
 
+def _room_without_end() -> None:
+    """What unfinished requests hold in memory is counted, and has no end."""
+    from pikarelay.api.room import Room
+
+    def endless(self: Any, size: int) -> bool:
+        self.taken += size
+        return True
+
+    setattr(Room, "move", endless)
+
+
 SABOTAGES: dict[str, Sabotage] = {
     "commit_without_sync": Sabotage(_commit_without_sync, "C3", 0.2, "is lost"),
     "callback_after_commit": Sabotage(_callback_after_commit, "C1", 1.0, "I2 "),
@@ -259,5 +270,6 @@ SABOTAGES: dict[str, Sabotage] = {
     "breaker_drops": Sabotage(_breaker_drops, "C7", 0.1, "I2 "),
     "keys_never_learned": Sabotage(_keys_never_learned, "C13", 0.3, "a request failed"),
     "rotations_left_alone": Sabotage(_rotations_left_alone, "C13", 0.1, "not finished"),
+    "room_without_end": Sabotage(_room_without_end, "C12", 0.5, "memory: the system killed"),
     "first_address_only": Sabotage(_first_address_only, "C11", 0.1, "class mixed answers"),
 }

@@ -12,7 +12,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from chaos.ledger import Entry
 CALLER = "default"
 #: Beside the data folder: one line a job, with its callback and what that has to say.
 LEDGER = "queued.jsonl"
-_AT_ONCE = 500
+_AT_ONCE = 200
 
 
 def job_of(number: int) -> str:
@@ -53,6 +53,7 @@ async def fill(folder: Path, count: int, urls: Sequence[str]) -> None:
     """Queue so many callbacks to receivers at `urls`, by turns, in a new database."""
     from pikarelay.contract.bodies import encode, job_body
     from pikarelay.contract.urls import origin_of
+    from pikarelay.errors import Unavailable
     from pikarelay.jobs.job import Attachment, Caller, Job, Press, PressPhase, Status, Verb
     from pikarelay.jobs.secret import Secret
     from pikarelay.services.ports import CallbackDraft, Change
@@ -68,6 +69,16 @@ async def fill(folder: Path, count: int, urls: Sequence[str]) -> None:
         async with SqliteStore.open(path, root_key=load_root_key(KeySource(folder))) as store:
             caller = Caller(caller_id="0caller", name=CALLER, created=made)
             await store.add_caller(caller)
+
+            async def patiently(write: Callable[[], Awaitable[object]]) -> None:
+                """Write, however slow the disk is. What the store gives up for that has not begun."""
+                while True:
+                    try:
+                        await write()
+                    except Unavailable:
+                        await asyncio.sleep(0.5)
+                    else:
+                        return
 
             async def put(number: int) -> None:
                 url = urls[number % len(urls)]
@@ -94,8 +105,10 @@ async def fill(folder: Path, count: int, urls: Sequence[str]) -> None:
                     "digest": hashlib.sha256(draft.body).hexdigest(),
                 }  # fmt: skip
                 ledger.write(json.dumps(its) + "\n")
-                await store.admit(caller.caller_id, [job.channel], lambda _executing: job)
-                await store.change(job.job_id, lambda _job: Change(job=job, callback=draft))
+                await patiently(lambda: store.admit(caller.caller_id, [job.channel], lambda _executing: job))
+                await patiently(
+                    lambda: store.change(job.job_id, lambda _job: Change(job=job, callback=draft))
+                )
 
             for start in range(0, count, _AT_ONCE):
                 await asyncio.gather(*(put(number) for number in range(start, min(start + _AT_ONCE, count))))

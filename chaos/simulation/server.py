@@ -139,7 +139,7 @@ class Server:
         view = ChannelView(store, clock, deadlines)
         habits, floor = BotHabits(), PressFloor()
         orphans = OrphanKeeper(store, recorder)
-        self.observer = SightingObserver(store, view, recorder, orphans, habits, floor, clock)
+        self.observer = SightingObserver(store, view, recorder, orphans, habits, floor, board, clock)
 
         async def on_sighting(identity: Identity, sighting: Sighting) -> None:
             await self.listener.on_sighting(identity, sighting)

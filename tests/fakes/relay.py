@@ -55,7 +55,14 @@ class FakeRelay:
         self.view = ChannelView(self.store, self.clock, DEADLINES)
         self.orphans = OrphanKeeper(self.store, self.recorder)
         self.observer = SightingObserver(
-            self.store, self.view, self.recorder, self.orphans, self.habits, self.floor, self.clock
+            self.store,
+            self.view,
+            self.recorder,
+            self.orphans,
+            self.habits,
+            self.floor,
+            self.board,
+            self.clock,
         )
         self.history = HistoryReader(self.store, self.discord, self.observer, self.clock)
         self.expirer = JobExpirer(self.store, self.history, self.recorder, self.board, self.clock, DEADLINES)

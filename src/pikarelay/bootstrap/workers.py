@@ -83,7 +83,7 @@ async def open_works(node: Node, stack: AsyncExitStack) -> Works:
     )
     view, habits, floor = ChannelView(store, clock, deadlines), BotHabits(), PressFloor()
     orphans = OrphanKeeper(store, recorder)
-    observer = SightingObserver(store, view, recorder, orphans, habits, floor, clock)
+    observer = SightingObserver(store, view, recorder, orphans, habits, floor, board, clock)
     history = HistoryReader(store, discord, observer, clock)
     sessions = SessionKeeper(store, discord, clock)
     listener = GatewayListener(store, discord, view, observer, history, clock)

@@ -104,14 +104,18 @@ def match(
 
 def suspects(message: BotMessage, found: Ambiguous, jobs: Iterable[Job]) -> list[Job]:
     """
-    Return the jobs and ghosts that the bot may just have announced, and had not before.
+    Return the jobs and ghosts that the bot may just have announced, and of which that was not known.
 
-    From now on they have to be reckoned with as if it had: they become bound, and weakly so.
+    From now on they have to be reckoned with as if it had: they become bound, weakly and in doubt.
     """
     if message.kind is not Kind.UPDATE:
         return []
     return [
-        job for job in jobs if job.job_id in found.job_ids and not (job.message_id or _may_have_heard(job))
+        job
+        for job in jobs
+        if job.job_id in found.job_ids
+        and job.message_id is None
+        and message.id not in {doubt.message_id for doubt in job.press.doubts}
     ]
 
 
@@ -146,19 +150,19 @@ def _circumstantial(
         if link is Link.COMMAND:
             pressed = _most_quoted(message.content, pressed)
         if pressed:
-            return _only(message, pressed, link)
+            return _only(message, pressed, link, jobs)
     if message.interaction_id is not None:
         # It answers an interaction, and that is none of ours: somebody pressed or typed by hand.
         return None
     if message.referenced_message_id is not None:
         replied = [job for job in possible if job.press.parent_message_id == message.referenced_message_id]
         if replied:
-            return _only(message, replied, Link.PARENT)
+            return _only(message, replied, Link.PARENT, jobs)
     if any(related in owners for related in related_messages(message)):
         # It follows up on a job that has ended, and does not come to be another's by quoting the same prompt.
         return None
     quoted = _most_quoted(message.content, possible) if user_id in message.mentions else []
-    return _by_text(message, quoted, _told_before(message, jobs)) if quoted else None
+    return _by_text(message, quoted, jobs) if quoted else None
 
 
 def _could_follow(message: BotMessage, job: Job) -> bool:
@@ -225,27 +229,37 @@ def _told_before(message: BotMessage, jobs: Iterable[Job]) -> list[Job]:
     ]
 
 
-def _by_text(message: BotMessage, quoted: Sequence[Job], told: Sequence[Job]) -> Match | Ambiguous | None:
+def _by_text(message: BotMessage, quoted: Sequence[Job], jobs: Sequence[Job]) -> Match | Ambiguous | None:
     """A message that only ghosts fit may also be one more note about a running job."""
     if not all(job.is_final for job in quoted):
-        return _only(message, quoted, Link.TEXT)
-    found = _only(message, [*told, *quoted], Link.TEXT)
+        return _only(message, quoted, Link.TEXT, jobs)
+    told = _told_before(message, jobs)
+    found = _only(message, [*told, *quoted], Link.TEXT, jobs)
     is_note = isinstance(found, Match) and found.job_id in {job.job_id for job in told}
     return None if is_note else found
 
 
-def _only(message: BotMessage, jobs: Sequence[Job], link: Link) -> Match | Ambiguous:
-    likely = _without_faint_ghosts(message, jobs)
-    # A note that was left open comes again, with the history for one, and is no clearer when others have ended since.
-    is_old_doubt = message.kind is Kind.UPDATE and _may_have_heard(likely[0])
-    if len(likely) == 1 and not is_old_doubt:
+def _only(message: BotMessage, fitting: Sequence[Job], link: Link, jobs: Sequence[Job]) -> Match | Ambiguous:
+    likely = _without_faint_ghosts(message, fitting)
+    if len(likely) == 1 and not _is_old_doubt(message, likely[0], fitting, jobs):
         return Match(likely[0].job_id, link)
     return Ambiguous(tuple(job.job_id for job in likely))
 
 
-def _may_have_heard(job: Job) -> bool:
-    """Whether the bot has said something that may have announced the job: it is bound weakly, and has no message."""
-    return job.message_id is None and job.press.weak and not job.press.is_unbound
+def _is_old_doubt(message: BotMessage, job: Job, fitting: Sequence[Job], jobs: Sequence[Job]) -> bool:
+    """
+    Whether the note may be another's with which the job was in doubt before.
+
+    One that was left open comes again, with the history for one, and is no clearer when others have ended since. One that
+    was not is the job's when all of those others are still there, and it fits none of them.
+    """
+    if message.kind is not Kind.UPDATE or job.message_id is not None:
+        return False
+    if message.id in {doubt.message_id for doubt in job.press.doubts}:
+        return True
+    others = {other for doubt in job.press.doubts for other in doubt.job_ids} - {job.job_id}
+    unfit = {its.job_id for its in jobs} - {its.job_id for its in fitting}
+    return not others <= unfit
 
 
 def _without_faint_ghosts(message: BotMessage, jobs: Sequence[Job]) -> list[Job]:

@@ -98,6 +98,14 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
 
 
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the bot that may have announced one of several presses, and nothing said which."""
+
+    message_id: str
+    #: The jobs of those presses.
+    job_ids: tuple[str, ...]
+
+
 class Press(msgspec.Struct, frozen=True, kw_only=True):
     """
     All we know of one press: the links that tie it to what the bot says, each filled in as it is learnt.
@@ -130,6 +138,8 @@ class Press(msgspec.Struct, frozen=True, kw_only=True):
     interaction_id: str | None = None
     #: True once a message was tied to this job by its text alone.
     weak: bool = False
+    #: What may have announced it.
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def is_unbound(self) -> bool:

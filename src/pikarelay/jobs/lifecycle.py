@@ -22,7 +22,7 @@ from datetime import datetime
 
 import msgspec
 
-from pikarelay.jobs.job import Attachment, Button, Job, PressPhase, Status
+from pikarelay.jobs.job import Attachment, Button, Doubt, Job, PressPhase, Status
 from pikarelay.jobs.messages import BotMessage
 
 
@@ -57,6 +57,8 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     """A message that callers are not shown (a hidden acknowledgement, or a late word) belongs to this job."""
 
     weak: bool = False
+    #: It may as well belong to another.
+    doubt: Doubt | None = None
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,8 +177,12 @@ def _learn(job: Job, fact: Fact, now: datetime) -> Job:
         )
     else:
         phase = PressPhase.SETTLED if isinstance(fact, Settled) else PressPhase.BOUND
+        doubts = (fact.doubt,) if isinstance(fact, Bound) and fact.doubt is not None else ()
         press = msgspec.structs.replace(
-            press, phase=_forward(press.phase, phase), weak=press.weak or fact.weak
+            press,
+            phase=_forward(press.phase, phase),
+            weak=press.weak or fact.weak,
+            doubts=(*press.doubts, *doubts),
         )
     return msgspec.structs.replace(job, press=press)
 

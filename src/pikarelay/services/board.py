@@ -6,7 +6,7 @@ change comes here by way of the store's announcements.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -15,9 +15,12 @@ from pikarelay.jobs.job import Job
 from pikarelay.jobs.mirror import copies_of
 from pikarelay.services.ports import Clock
 from pikarelay.services.tally import Tally
+from pikarelay.services.waiting import wait
 
 #: For so long after its admission a job is known to be this process's own: longer than any POST waits.
 _REMEMBERED = timedelta(minutes=10)
+#: What Discord says to a press is waited for that long before the bot's words are judged without it.
+_LANDING = timedelta(seconds=5)
 
 
 class Watch:
@@ -80,6 +83,7 @@ class Board:
         self._posts: set[Watch] = set()
         #: POSTs that can still be answered with a refusal.
         self._being_sent: set[str] = set()
+        self._in_the_air: dict[str, asyncio.Event] = {}
         self._refusable: dict[str, Watch] = {}
         self._channels: dict[str, Callable[[Job], None]] = {}
         #: POSTs whose answer has not left yet.
@@ -186,6 +190,23 @@ class Board:
             yield
         finally:
             self._being_sent.discard(job_id)
+
+    @contextmanager
+    def in_the_air(self, job_id: str) -> Iterator[None]:
+        """Inside the block, what Discord answers to the job's press is to come, and to be stored."""
+        self._in_the_air[job_id] = landed = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._in_the_air[job_id]
+            landed.set()
+
+    async def landed(self, job_ids: Iterable[str], clock: Clock) -> bool:
+        """Wait, some seconds at most, until none of these is in the air. Returns False when none was."""
+        in_the_air = [self._in_the_air[job_id] for job_id in job_ids if job_id in self._in_the_air]
+        for landed in in_the_air:
+            await wait(landed, _LANDING, clock)
+        return bool(in_the_air)
 
     def is_being_sent(self, job_id: str) -> bool:
         """Whether this process still has the job's press in its hands, and will say what came of it."""

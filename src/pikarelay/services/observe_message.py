@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from pikarelay.jobs.correlation import Ambiguous, Link, Match, match, suspects
-from pikarelay.jobs.job import Job, PressPhase, Status
+from pikarelay.jobs.job import Doubt, Job, PressPhase, Status
 from pikarelay.jobs.lifecycle import Accepted, Bound, Event, Failed, Settled
 from pikarelay.jobs.messages import (
     BotMessage,
@@ -21,6 +21,7 @@ from pikarelay.jobs.messages import (
     Sighting,
 )
 from pikarelay.jobs.reading import event_of, is_last_word, late_event_of
+from pikarelay.services.board import Board
 from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.keep_orphans import OrphanKeeper
 from pikarelay.services.ports import (
@@ -70,6 +71,7 @@ class SightingObserver:
         orphans: OrphanKeeper,
         habits: BotHabits,
         floor: PressFloor,
+        board: Board,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -78,6 +80,7 @@ class SightingObserver:
         self._orphans = orphans
         self._habits = habits
         self._floor = floor
+        self._board = board
         self._clock = clock
         #: Messages of one channel are looked at one after the other: what one says may decide what the next means. A lock
         #: lives as long as somebody holds it or waits for it.
@@ -120,14 +123,22 @@ class SightingObserver:
         """Find the job that a created or edited message is about, and move it on."""
         self._floor.see(message.id)
         async with self._channels.setdefault(message.channel_id, asyncio.Lock()):
-            known = await self._view.look_for(message)
-            found = match(message, known.open_jobs, known.owners, identity.user_id, known.ghosts)
+            known, found = await self._look(identity, message)
+            if isinstance(found, Ambiguous) and await self._board.landed(found.job_ids, self._clock):
+                # What Discord says to a press tells it from those that never happened.
+                known, found = await self._look(identity, message)
             if found is None:
                 found = _follow_up(message, known)
             if isinstance(found, Ambiguous):
                 await self._leave_open(identity, message, found, known)
             elif found is not None and await self._is_its_own(message, found):
                 await self._record(identity, message, found, known)
+
+    async def _look(
+        self, identity: Identity, message: BotMessage
+    ) -> tuple[Sightings, Match | Ambiguous | None]:
+        known = await self._view.look_for(message)
+        return known, match(message, known.open_jobs, known.owners, identity.user_id, known.ghosts)
 
     async def _leave_open(
         self, identity: Identity, message: BotMessage, found: Ambiguous, known: Sightings
@@ -136,9 +147,10 @@ class SightingObserver:
         _log.warning("message.ambiguous", message_id=message.id, job_ids=found.job_ids)
         everybody = (*known.open_jobs, *known.ghosts)
         self._learn_of_result(message, everybody, found.job_ids)
+        doubtful = Bound(weak=True, doubt=Doubt(message_id=message.id, job_ids=found.job_ids))
         for job in suspects(message, found, everybody):
             await self._recorder.decide(
-                job.job_id, lambda now: None if now.message_id or now.press.is_over else Bound(weak=True)
+                job.job_id, lambda now: None if now.message_id or now.press.is_over else doubtful
             )
         if is_last_word(message):
             await self._store.keep_orphan(

@@ -84,9 +84,10 @@ class PressSender:
         try:
             identity = await self._discord.identify(job.discord_token, job.channel)
             send = self._press if job.verb is Verb.BUTTON else self._run
-            has_left = await send(job, identity)
-            tally.press(ACCEPTED if has_left else NOT_SENT)
-            return await self._accept(job) if has_left else None
+            with self._board.in_the_air(job.job_id):
+                has_left = await send(job, identity)
+                tally.press(ACCEPTED if has_left else NOT_SENT)
+                return await self._accept(job) if has_left else None
         except DiscordRateLimited as refusal:
             tally.press(RATE_LIMITED)
             return await self._withdraw(job, refusal)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pikarelay.jobs.correlation import Ambiguous, match, related_messages, suspects
 from pikarelay.jobs.deadlines import Deadlines
-from pikarelay.jobs.job import Job, PressPhase, Status
+from pikarelay.jobs.job import Doubt, Job, PressPhase, Status
 from pikarelay.jobs.lifecycle import Accepted, Bound, Cancelled, Sent, apply
 from pikarelay.jobs.messages import BotMessage, Kind
 from pikarelay.jobs.reading import event_of, late_event_of
@@ -298,8 +298,9 @@ class Channel:
         owners = {i: self.owners[i] for i in related_messages(message) if i in self.owners}
         found = match(message, self._running(), owners, USER, ghosts)
         if isinstance(found, Ambiguous):
+            doubtful = Bound(weak=True, doubt=Doubt(message_id=message.id, job_ids=found.job_ids))
             for job in suspects(message, found, [*self._running(), *ghosts]):
-                self.jobs[job.job_id] = apply(job, Bound(weak=True), self.now)
+                self.jobs[job.job_id] = apply(job, doubtful, self.now)
             return
         if found is None:
             return

@@ -7,6 +7,7 @@ import msgspec
 from pikarelay.jobs.job import (
     Attachment,
     Button,
+    Doubt,
     Job,
     Press,
     PressPhase,
@@ -50,6 +51,7 @@ class JobDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     press_user_id: str | None = None
     press_floor_id: str | None = None
     press_weak: bool = False
+    press_doubts: tuple[Doubt, ...] = ()
 
 
 _encode = msgspec.json.Encoder().encode
@@ -98,6 +100,7 @@ def job_params(job: Job, sealed: bytes) -> Params:
         press_user_id=press.user_id,
         press_floor_id=press.floor_id,
         press_weak=press.weak,
+        press_doubts=press.doubts,
     )
     return {
         "job_id": job.job_id,
@@ -170,6 +173,7 @@ def job_from(row: Row, vault: Vault) -> Job:
             sent=None if sent is None else from_ms(sent),
             interaction_id=interaction_id,
             weak=rest.press_weak,
+            doubts=rest.press_doubts,
         ),
         message_id=message_id,
         message_flags=rest.message_flags,

@@ -21,6 +21,7 @@ from pikarelay.jobs.job import (
     Attachment,
     Button,
     Caller,
+    Doubt,
     Job,
     Press,
     PressPhase,
@@ -71,6 +72,7 @@ attachments = st.builds(
     id=texts,
 )
 uploads = st.builds(Upload, size=numbers, type=texts, key=texts)
+doubts = st.builds(Doubt, message_id=texts, job_ids=st.lists(texts, max_size=3).map(tuple))
 PRESS_FIELDS = {
     "phase": st.sampled_from(PressPhase),
     "nonce": texts,
@@ -85,6 +87,7 @@ PRESS_FIELDS = {
     "sent": st.none() | times,
     "interaction_id": maybe_texts,
     "weak": st.booleans(),
+    "doubts": st.lists(doubts, max_size=2).map(tuple),
 }
 presses = st.builds(Press, **PRESS_FIELDS)
 JOB_FIELDS = {

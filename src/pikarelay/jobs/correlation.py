@@ -20,7 +20,7 @@ Others are circumstantial: they say what the message is about, and several press
 A circumstantial tie counts only when exactly one job fits it, and nothing ties the message to a job that has ended.
 Otherwise the message is `AMBIGUOUS` or nobody's, for giving a caller somebody else's video is worse than giving none.
 `pikarelay.jobs.turns` sees to it that this hardly comes up: it never lets two presses run at once that only
-circumstances could tell apart.
+circumstances could tell apart. Where it comes up with a first note, the jobs that it fits remember it as a `Doubt`.
 
 Ghosts (`pikarelay.jobs.deadlines`) fit like jobs that run, so that what was started for them goes to nobody else. But a
 ghost of which the bot has never said anything may be no more than a press that did not happen, and it does not stand in the

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from pikarelay.jobs.correlation import Ambiguous, Link, Match, match, normalise, related_messages
-from pikarelay.jobs.job import Job, PressPhase, Status
+from pikarelay.jobs.correlation import Ambiguous, Link, Match, match, normalise, related_messages, suspects
+from pikarelay.jobs.job import Doubt, Job, PressPhase, Status
 from pikarelay.jobs.messages import BotMessage, Kind
 from tests.factories import PARENT_MESSAGE, a_message, a_press, a_result, a_running_job, pressed_by, snowflake
 from tests.fakes.discord import USER
@@ -210,6 +210,45 @@ def test_queued_is_said_once() -> None:
 def test_acknowledged_job_still_hears_that_it_is_queued() -> None:
     """A hidden acknowledgement binds the press; the plain note that follows is still the job's first message."""
     assert Match("A", Link.TEXT) == find(a_message(), running("A", phase=PressPhase.BOUND))
+
+
+def in_doubt(job: Job, *others: str, note: str = OTHER_MESSAGE) -> Job:
+    """Return the job with a note that may have announced it, or the others."""
+    doubt = Doubt(message_id=note, job_ids=(job.job_id, *others))
+    press = msgspec.structs.replace(job.press, phase=PressPhase.BOUND, weak=True, doubts=(doubt,))
+    return msgspec.structs.replace(job, press=press)
+
+
+def test_note_that_was_left_open_is_no_clearer_later() -> None:
+    """A note that two jobs fitted is not the second's when the first is gone."""
+    note = a_message()
+    doubtful = in_doubt(A, "B", note=note.id)
+
+    assert Ambiguous(("A",)) == find(note, doubtful)
+    assert Ambiguous(("A",)) == find(note, doubtful, in_doubt(running("B", "a blue boat"), "A", note=note.id))
+
+
+def test_new_note_for_a_job_in_doubt() -> None:
+    """A note that fits one job in doubt, and none of those that it was in doubt with, is its first."""
+    other = in_doubt(running("B", "a blue boat"), "A")
+
+    assert Match("A", Link.TEXT) == find(a_message(), in_doubt(A, "B"), other)
+
+
+def test_new_note_while_one_in_doubt_has_gone() -> None:
+    """A note may be late news of a job that was in doubt as well and has gone, so it is left open."""
+    assert Ambiguous(("A",)) == find(a_message(), in_doubt(A, "B"))
+
+
+def test_suspects_are_told_once() -> None:
+    """A note that is left open puts each job without a message in doubt, and does so once."""
+    told = msgspec.structs.replace(A, message_id=OTHER_MESSAGE)
+    note, found = a_message(id=OTHER_MESSAGE), Ambiguous(("A", "B"))
+
+    assert [A, B] == suspects(note, found, [A, B])
+    assert [B] == suspects(note, found, [in_doubt(A, "B"), B])
+    assert [B] == suspects(note, found, [told, B])
+    assert [] == suspects(a_result(), found, [A, B])
 
 
 @pytest.mark.parametrize("field", ["original_response_message_id", "referenced_message_id"])

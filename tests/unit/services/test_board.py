@@ -134,3 +134,28 @@ async def test_copy_watch() -> None:
     board.copy_tried("a.mp4")
 
     assert {} == board._copies
+
+
+async def test_landing() -> None:
+    """Whoever asks for presses in the air waits until Discord has answered; who asks for others does not."""
+    board, clock = Board(), FakeClock()
+    with board.in_the_air("job-1"):
+        waiting = asyncio.ensure_future(board.landed(["job-1", "job-2"], clock))
+        await settle()
+        before = waiting.done()
+        others = await board.landed(["job-2"], clock)
+    await settle()
+
+    assert (False, False, True) == (before, others, waiting.result())
+    assert not await board.landed(["job-1"], clock)
+    assert 0 == clock.sleepers
+
+
+async def test_landing_takes_too_long() -> None:
+    """A press that stays in the air keeps nobody for more than five seconds."""
+    board, clock = Board(), FakeClock()
+    with board.in_the_air("job-1"):
+        waiting = asyncio.ensure_future(board.landed(["job-1"], clock))
+        await clock.advance(timedelta(seconds=5))
+
+    assert waiting.result()

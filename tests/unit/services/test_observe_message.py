@@ -1,10 +1,12 @@
 """What Discord shows, written down on the right job."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from pikarelay.jobs.job import PressPhase, Status
+from pikarelay.jobs.job import Doubt, PressPhase, Status
+from pikarelay.jobs.lifecycle import Accepted
 from pikarelay.jobs.messages import (
     FeedInterrupted,
     FormOpened,
@@ -18,6 +20,7 @@ from pikarelay.jobs.messages import (
 from pikarelay.services.observe_message import BotHabits
 from pikarelay.services.ports import Identity
 from tests.factories import CHANNEL, a_message, a_press, a_result, a_running_job, snowflake
+from tests.fakes.clock import settle
 from tests.fakes.discord import APPLICATION
 from tests.fakes.relay import FakeRelay
 
@@ -79,6 +82,32 @@ async def test_ambiguous_result_is_nobodys(relay: FakeRelay) -> None:
 
     assert [Status.CREATED] * 2 == [relay.job(j).status for j in ("job-1", "job-2")]
     assert not relay.habits.results_identify(APPLICATION)
+
+
+async def test_note_while_a_press_is_in_the_air(relay: FakeRelay) -> None:
+    """A note that a job and a ghost fit waits for what Discord answers to the job's press, and is the job's then."""
+    relay.store.jobs["job-1"] = a_running_job(press=a_press(phase=PressPhase.SENT, nonce=NONCE))
+    relay.store.jobs["ghost"] = a_running_job(
+        "ghost", status=Status.FAILED, press=a_press(phase=PressPhase.SENT, nonce="n-ghost")
+    )
+    with relay.board.in_the_air("job-1"):
+        seeing = asyncio.ensure_future(relay.see(a_message()))
+        await settle()
+        before = relay.job().press.phase
+        await relay.recorder.record("job-1", Accepted())
+    await seeing
+
+    assert (PressPhase.SENT, Status.STARTED) == (before, relay.job().status)
+
+
+async def test_note_that_is_left_open(relay: FakeRelay) -> None:
+    """A note that two jobs fit is remembered by both, with each other."""
+    relay.store.jobs["job-2"] = a_running_job("job-2")
+    for _ in range(2):
+        await relay.see(a_message())
+
+    doubts = (Doubt(message_id=a_message().id, job_ids=("job-1", "job-2")),)
+    assert [doubts] * 2 == [relay.job(j).press.doubts for j in ("job-1", "job-2")]
 
 
 async def test_other_users_sessions_show_nothing_of_ours(relay: FakeRelay) -> None:

@@ -23,8 +23,8 @@ def floors_ignored() -> list[Break]:
 def first_come() -> list[Break]:
     """What fits several is the first one's."""
 
-    def first(_message: Any, jobs: Any, link: Any) -> Match:
-        return Match(jobs[0].job_id, link)
+    def first(_message: Any, fitting: Any, link: Any, _jobs: Any) -> Match:
+        return Match(fitting[0].job_id, link)
 
     return [(correlation, "_only", first)]
 

@@ -1,4 +1,8 @@
-"""`python -m chaos.cluster [--seed N] [--seconds N] [--channels N] [--nodes N] [--rolling] [--folder PATH]`. Exits 1 when anything was violated."""
+"""
+`python -m chaos.cluster [--seed N] [--seconds N] [--channels N] [--nodes N] [--rolling | --upgrade] [--folder PATH]`.
+
+Exits 1 when anything was violated.
+"""
 
 import argparse
 import asyncio
@@ -12,9 +16,11 @@ from pathlib import Path
 
 from chaos.cli import commit
 from chaos.cluster.run import CHANNELS, run
+from chaos.cluster.strikes import Strikes
+from chaos.cluster.upgrade import upgraded
 from chaos.judge import Violation
 from chaos.rows.c04 import ENDS_WITHIN_SECONDS, no_accepted_request_fails
-from chaos.stage import copied_sources
+from chaos.stage import Verdict, copied_sources
 
 
 def bad_ends(ends: Sequence[tuple[float, int]]) -> list[Violation]:
@@ -23,6 +29,12 @@ def bad_ends(ends: Sequence[tuple[float, int]]) -> list[Violation]:
         for seconds, status in ends
         if status or seconds > ENDS_WITHIN_SECONDS
     ]
+
+
+def good_order(verdict: Verdict, played: Strikes) -> list[Violation]:
+    """Judge a run in which nobody may notice anything."""
+    print(f"{len(played.ends)} nodes replaced, the longest took {max(played.ends)[0]:.1f} s to end")
+    return [*no_accepted_request_fails(verdict.history), *bad_ends(played.ends)]
 
 
 def main() -> int:
@@ -34,6 +46,7 @@ def main() -> int:
     parser.add_argument("--channels", type=int, default=CHANNELS)
     parser.add_argument("--nodes", type=int, default=3, help="of each role")
     parser.add_argument("--rolling", action="store_true", help="no strikes: replace the nodes in good order")
+    parser.add_argument("--upgrade", action="store_true", help="replace them by a next release that migrates")
     parser.add_argument("--folder", type=Path, help="where the ledgers go; a new folder unless given")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="pikarelay-cluster-"))
@@ -43,13 +56,21 @@ def main() -> int:
     began = time.monotonic()
     # Like Ctrl-C, so that what was set up is taken down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    verdict, played = asyncio.run(
-        run(folder, options.seed, options.seconds, options.channels, options.nodes, rolling=options.rolling)
-    )
-    violations = [*verdict.violations, *played.takeovers.judge(played.wanted)]
-    if options.rolling:
-        violations += [*no_accepted_request_fails(verdict.history), *bad_ends(played.ends)]
-        print(f"{len(played.ends)} nodes replaced, the longest took {max(played.ends)[0]:.1f} s to end")
+    violations: list[Violation] = []
+    if options.upgrade:
+        verdict, played, upgrade = asyncio.run(
+            upgraded(folder, options.seed, options.channels, options.nodes)
+        )
+        violations += [*good_order(verdict, played), *upgrade.judge()]
+        print(upgrade.line())
+    else:
+        play = Strikes.roll if options.rolling else Strikes.go
+        verdict, played = asyncio.run(
+            run(folder, options.seed, options.seconds, options.channels, options.nodes, play=play)
+        )
+        if options.rolling:
+            violations += good_order(verdict, played)
+    violations += [*verdict.violations, *played.takeovers.judge(played.wanted)]
     struck = ", ".join(f"{count} {name}" for name, count in sorted(Counter(played.strikes).items()))
     print(f"strikes: {struck}")
     print(", ".join(f"{count} {name}" for name, count in verdict.numbers.items()))

@@ -83,7 +83,8 @@ class Cluster:
         settings: Mapping[str, str],
         api: str,
     ) -> None:
-        self._zygote = zygote
+        #: Of the release whose code is started.
+        self.zygote = zygote
         self.network = network
         self._settings = settings
         self._discord_api = api
@@ -128,7 +129,7 @@ class Cluster:
         host, port = node.host.address
         node.folder.mkdir(exist_ok=True)
         url = self.network.url_of(self.database.url, node.host)
-        node.server = await self._zygote.serve(
+        node.server = await self.zygote.serve(
             [
                 "--role", node.role, "--host", host, "--port", str(port),
                 "--data-folder", str(node.folder / "data"), "--discord-api-url", self._discord_api,

@@ -35,9 +35,15 @@ _CLUSTER_SETTINGS = {
 
 
 async def run(
-    folder: Path, seed: int, seconds: float, channels: int, each: int, *, rolling: bool = False
+    folder: Path,
+    seed: int,
+    seconds: float,
+    channels: int,
+    each: int,
+    *,
+    play: Callable[[Strikes, float], Awaitable[None]] = Strikes.go,
 ) -> tuple[Verdict, Strikes]:
-    """Play one history; `rolling`: one of nodes that end in good order. Raises `DidNotStart`, or `NoPostgres`."""
+    """Play one history: `play` is what happens while there is load. Raises `DidNotStart`, or `NoPostgres`."""
     async with AsyncExitStack() as stack:
         network = await _network(stack)
         print(f"network: {network.words}", flush=True)
@@ -69,8 +75,7 @@ async def run(
         await stage.begin()
         await _open(stage)
         played = Strikes(stage, Random(f"{seed} strikes"))
-        strikes = played.roll if rolling else played.go
-        await _under_load(stage, Random(f"{seed} callers"), lambda: strikes(seconds))
+        await _under_load(stage, Random(f"{seed} callers"), lambda: play(played, seconds))
         await stage.settle()
         return stage.verdict(), played
 

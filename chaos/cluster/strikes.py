@@ -32,8 +32,8 @@ class Strikes:
         self.ends: list[tuple[float, int]] = []
         self._rolling = itertools.cycle(stage.cluster.nodes)
 
-    async def kill_worker(self) -> None:
-        node = await self._a_busy_worker()
+    async def kill_worker(self, node: Node | None = None) -> None:
+        node = node or await self._a_busy_worker()
         at = await self.stage.kill_node(node)
         await self.takeovers.watch("kill", await self._users_of(node), at)
         await self.stage.start_node(node)
@@ -113,9 +113,9 @@ class Strikes:
         await asyncio.sleep(3)
         await self.stage.strike_ends()
 
-    async def roll_node(self) -> None:
-        """Replace the next node in good order, as a rolling restart does: no new callers, its end, its successor."""
-        node = next(self._rolling)
+    async def roll_node(self, node: Node | None = None) -> None:
+        """Replace a node, by default the next, in good order, as a rolling restart does: no new callers, its end, its successor."""
+        node = node or next(self._rolling)
         assert node.server is not None
         node.is_up = False
         await self.stage.ledgers.killer.noted("told_to_end", pid=await node.server.pid, node=node.name)

@@ -23,10 +23,12 @@ from pikarelay.settings.mirror import Bucket, MirrorSettings
 from pikarelay.store.migrations import (
     DatabaseUnreachable,
     SchemaOutdated,
+    can_serve_meanwhile,
     place_of,
     schema_state,
     sqlite_path,
 )
+from pikarelay.store.migrations.state import SchemaState
 from pikarelay.store.root_key import KeyUnusable, WrongKey
 from pikarelay.store.sqlite_file import DatabaseDamaged, check_structure
 from pikarelay.store.vault import DataKeyDamaged
@@ -132,9 +134,25 @@ async def _schema(settings: Settings) -> Finding:
         return Finding(False, str(error))
     except DatabaseUnreachable as error:
         return Finding(False, str(error), "Start it, and check that this machine reaches it.")
-    if not state.is_current:
-        return Finding(False, str(SchemaOutdated(state, url)), "Stop the server first.")
-    return Finding(True, f"The database {place} is whole, and has the schema that this version needs.")
+    return _of_schema(state, url)
+
+
+def _of_schema(state: SchemaState, url: str) -> Finding:
+    place = place_of(url)
+    if state.is_current:
+        return Finding(True, f"The database {place} is whole, and has the schema that this version needs.")
+    if state.is_usable:
+        return Finding(
+            True,
+            f"The database {place} is whole. Its schema ({state.current}) is newer than this version's ({state.needed}),"
+            " and serves it.",
+        )
+    said = str(SchemaOutdated(state, url))
+    if state.is_ahead:
+        return Finding(False, said)
+    if can_serve_meanwhile(state):
+        return Finding(False, said, "Servers of the version before can go on meanwhile.")
+    return Finding(False, said, "Stop all servers first.")
 
 
 def _tokens(count: int) -> Finding:

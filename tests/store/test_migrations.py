@@ -1,5 +1,6 @@
 """The migrations build the schema that the code expects."""
 
+import asyncio
 import sqlite3
 import stat
 import subprocess
@@ -33,6 +34,9 @@ from pikarelay.store.schema import metadata
 from tests.postgres import PostgresServer, apart
 
 T = TypeVar("T")
+
+#: Whether somebody waits for a table that is held.
+WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
 
 
 def objects_of(path: Path) -> dict[str, str]:
@@ -131,14 +135,18 @@ def test_tokens_keep_what_they_were_good_for(tmp_path: Path) -> None:
 
 
 def _migrate_to(url: str, revision: str) -> None:
+    engine = sa.create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        _upgrade(connection, revision)
+    engine.dispose()
+
+
+def _upgrade(connection: sa.Connection, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", "pikarelay.store:migrations")
     config.set_main_option("path_separator", "os")
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-    engine.dispose()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def test_newer_database_is_left_alone(tmp_path: Path) -> None:
@@ -193,6 +201,17 @@ class TestPostgres:
 
         assert schema_state(url).is_current
 
+    def test_nobody_waits_behind_it(self, postgres: PostgresServer) -> None:
+        """A migration that has to wait for a table lets everybody else at it meanwhile, and is done when its turn comes."""
+        url = postgres.new_database(is_migrated=False)
+        apart(on(url, lambda connection: _upgrade(connection, "0004")))
+        reading = "SELECT count(*) FROM api_tokens"
+        with ThreadPoolExecutor(1) as pool:
+            migrating = apart(_while_reading(url, reading, lambda: pool.submit(migrate, url)))
+            migrating.result(50)
+
+        assert schema_state(url).is_current
+
     def test_newer_database_is_left_alone(self, postgres: PostgresServer) -> None:
         """A database of a newer version is refused, by name."""
         url = postgres.new_database()
@@ -202,6 +221,24 @@ class TestPostgres:
 
         with pytest.raises(SchemaOutdated, match="9999"):
             migrate(url)
+
+
+async def _while_reading(url: str, statement: str, begin: Callable[[], T]) -> T:
+    """Hold a table by reading it; begin something that wants it whole; return what was begun once others had it twice meanwhile."""
+    holder, other = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        async with holder.transaction():
+            await holder.fetchval(statement)
+            begun = begin()
+            for _ in range(2):
+                async with asyncio.timeout(50):
+                    while not await other.fetchval(WAITS):  # noqa: ASYNC110 -- it tells nobody
+                        await asyncio.sleep(0.01)
+                    await other.fetchval(statement)
+    finally:
+        await holder.close()
+        await other.close()
+    return begun
 
 
 async def on(url: str, work: Callable[[sa.Connection], T]) -> T:

@@ -122,7 +122,7 @@ async def test_everything_arrives(source: Path, postgres: PostgresServer, key: R
 
     assert FILE == b"".join(piece for piece in pieces if piece is not None)
     tables = {table.name for table in metadata.sorted_tables}
-    of_one_place = {"workers", "holdings", "stored_files", "file_pieces"}
+    of_one_place = {"migrations", "workers", "holdings", "stored_files", "file_pieces"}
     assert (tables - of_one_place) | {"files"} == {its.table for its in moved}
     assert {"callers": 7, "jobs": 32, "callbacks": 11, "files": 1} == {
         its.table: its.rows for its in moved if its.table in {"callers", "jobs", "callbacks", "files"}

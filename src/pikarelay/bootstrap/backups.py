@@ -12,7 +12,7 @@ from pikarelay.services.board import Board
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.settings import Settings
 from pikarelay.store.backup import BackupRefused, Draft, Manifest, putting_back, verified
-from pikarelay.store.migrations import SchemaOutdated, migrate, schema_state, sqlite_path, sqlite_url
+from pikarelay.store.migrations import migrate, schema_state, sqlite_path, sqlite_url
 from pikarelay.store.root_key import RootKey, load_root_key
 from pikarelay.store.sqlite import SqliteStore, begin_anew
 from pikarelay.system import SystemClock, SystemIds
@@ -49,9 +49,6 @@ async def restore(settings: Settings, folder: Path, say: Say, *, without_root_ke
     root = _root_key(settings, manifest, without_root_key=without_root_key)
     with putting_back(folder, manifest, path, settings.store.data_folder / "uploads") as aside:
         url = sqlite_url(aside)
-        state = await asyncio.to_thread(schema_state, url)
-        if state.is_ahead:
-            raise SchemaOutdated(state, url)
         await asyncio.to_thread(migrate, url)
         if manifest.root_key_fingerprint not in {None, root.fingerprint}:
             await begin_anew(aside, root, SystemClock().now())

@@ -64,7 +64,14 @@ def migrate_store(settings: Settings) -> str:
     migrate(url)
     if before.is_current:
         return f"The schema is current ({before.needed}); nothing to do."
-    return f"The schema went from {before.current or 'nothing'} to {before.needed}."
+    if before.is_ahead:
+        return f"The schema ({before.current}) is newer than this version's ({before.needed}), and serves it; nothing to do."
+    if before.current is None:
+        return f"The schema went from nothing to {before.needed}."
+    done = f"The schema went from {before.current} to {before.needed}."
+    if schema_state(url).serves(before.current):
+        return f"{done} Servers of the version before can go on, and be started again."
+    return f"{done} Servers of older versions cannot work on it: end them."
 
 
 async def move_store(settings: Settings, source: Path | None, say: Callable[[str], None]) -> None:

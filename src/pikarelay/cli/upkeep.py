@@ -17,7 +17,7 @@ from pikarelay.settings import DECLARED
 
 
 def migrate(*, where: Where | None = None) -> None:
-    """Bring the database to the schema of this version. Safe to repeat; stop the server first."""
+    """Bring the database to the schema of this version. Safe to repeat. `pikarelay check` says whether servers can go on meanwhile."""
     reporting(lambda: say(stores.migrate_store(load_settings(where))))
 
 

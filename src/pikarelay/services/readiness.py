@@ -1,7 +1,7 @@
 """
 Whether this server can take work, for proxies and for managers of services.
 
-It can when the database takes a write, the disk has room, the secrets' key opens what it seals, the schema is this version's,
+It can when the database takes a write, the disk has room, the secrets' key opens what it seals, the schema serves this version,
 and the server does not end. That Discord cannot be reached does not make it unready: no other server could either, and jobs
 can still be read. Whoever asks, and however often, there is one look a second.
 """
@@ -91,7 +91,7 @@ class Readiness:
             self.write_seconds = self._seconds() - began
         return {
             "database": OK,
-            "schema": OK if condition.has_schema else "is not this version's",
+            "schema": OK if condition.has_schema else "does not serve this version",
             "key": OK if condition.has_key else "does not open what it seals",
         }
 

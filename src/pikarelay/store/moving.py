@@ -20,7 +20,7 @@ import asyncpg
 import msgspec
 import sqlalchemy as sa
 
-from pikarelay.store.migrations import DatabaseUnreachable, check_schema, migrate, sqlite_url
+from pikarelay.store.migrations import DatabaseUnreachable, check_own_schema, migrate, sqlite_url
 from pikarelay.store.rows import Row
 from pikarelay.store.rules import MoveRefused
 from pikarelay.store.schema import data_keys, metadata
@@ -30,11 +30,11 @@ from pikarelay.store.uploads import PIECE
 PORTION = 500
 
 
-#: Those that say who is alive and who holds what are of one place.
+#: Those that say who is alive, who holds what and how the database came to be are of one place.
 _TABLES = [
     table
     for table in metadata.sorted_tables
-    if table.name not in {"workers", "holdings", "stored_files", "file_pieces"}
+    if table.name not in {"migrations", "workers", "holdings", "stored_files", "file_pieces"}
 ]
 
 
@@ -57,12 +57,14 @@ async def move(
     """
     Copy what the SQLite file and the folder `uploads` hold to the PostgreSQL database `target`, or go on where the last try ended.
 
-    Raises `MoveRefused`, `SchemaOutdated` for the file, and `DatabaseUnreachable`.
+    Raises `MoveRefused`, `SchemaOutdated` for either when it has not our schema, and `DatabaseUnreachable`.
     """
     if not await asyncio.to_thread(source.exists):
         raise MoveRefused(f"There is no database at {source}.")
-    check_schema(sqlite_url(source))
+    # Of what a newer version keeps, we would leave behind what we do not know.
+    check_own_schema(sqlite_url(source))
     migrate(target)
+    check_own_schema(target)
     async with _connected(target) as there, _locked(source) as here:
         await _check_target(here, there)
         for table in _TABLES:

@@ -100,7 +100,7 @@ class PostgresStore(SqlStore):
     @asynccontextmanager
     async def open(cls, url: str, *, root_key: RootKey, connections: int = 10) -> AsyncIterator[Self]:
         """
-        Open the database, which `migrations.migrate` has brought to the current schema, until the block ends.
+        Open the database, which `migrations.migrate` has brought to the current schema or a newer version to one that serves us, until the block ends.
 
         Raises `SchemaOutdated`, `WrongKey`, or `DatabaseUnreachable`. On leaving, what has begun is still written.
         """

@@ -15,6 +15,17 @@ from pikarelay.jobs.job import FINAL, Status
 
 metadata = sa.MetaData()
 
+# What the database has been through. Versions that are older than a step read here whether they may still work on it, so
+# neither name nor columns ever change.
+migrations = sa.Table(
+    "migrations",
+    metadata,
+    sa.Column("revision", sa.Text, primary_key=True),
+    sa.Column("oldest_code", sa.Text, nullable=False),
+    # A version of the program.
+    sa.Column("made_by", sa.Text, nullable=False),
+)
+
 
 def one_of(column: sa.Column[str], values: list[str]) -> sa.ColumnElement[bool]:
     """

@@ -349,8 +349,8 @@ class SqlStore:
         return await self._runner.read(transactions.jobs.known_uploads, keys)
 
     async def probe(self) -> Condition:
-        version = await self._runner.write(transactions.vault.probe)
-        return Condition(has_schema=version == NEEDED, has_key=self._vault.works)
+        schema = await self._runner.write(transactions.vault.probe, NEEDED)
+        return Condition(has_schema=schema.is_usable, has_key=self._vault.works)
 
     async def figures(self, now: datetime) -> Figures:
         return await self._runner.read(transactions.figures.figures, now)

@@ -79,7 +79,7 @@ class SqliteStore(SqlStore):
     @asynccontextmanager
     async def open(cls, path: Path, *, root_key: RootKey, trace: Trace | None = None) -> AsyncIterator[Self]:
         """
-        Open the database, which `migrations.migrate` has brought to the current schema, until the block ends.
+        Open the database, which `migrations.migrate` has brought to the current schema or a newer version to one that serves us, until the block ends.
 
         Raises `SchemaOutdated`, `WrongKey`, or `Unavailable` when the file cannot be used. On leaving, what was
         queued is still written. `trace` is shown each SQL text before it runs, from two threads.

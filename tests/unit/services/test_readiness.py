@@ -64,7 +64,7 @@ async def test_ready(around: Surroundings) -> None:
     [
         ({"trouble": Unavailable()}, {"database": "takes no write"}),
         ({"trouble": RuntimeError("a defect")}, {"database": "takes no write"}),
-        ({"condition": Condition(has_schema=False, has_key=True)}, {"schema": "is not this version's"}),
+        ({"condition": Condition(has_schema=False, has_key=True)}, {"schema": "does not serve this version"}),
         ({"condition": Condition(has_schema=True, has_key=False)}, {"key": "does not open what it seals"}),
         ({"free": 64 * MIB - 1}, {"disk": "has no room"}),
         ({"free": -1}, {"disk": "cannot be looked at"}),

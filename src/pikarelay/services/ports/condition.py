@@ -9,7 +9,7 @@ import msgspec
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """How a store that takes writes is otherwise."""
 
-    #: Whether the database has the schema that this version needs. Another process may have migrated it.
+    #: Whether this version may work on the database's schema. Another process may have migrated it.
     has_schema: bool
     #: Whether what is sealed can be opened.
     has_key: bool

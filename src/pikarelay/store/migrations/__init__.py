@@ -11,17 +11,20 @@ its start-up time.
 import asyncio
 import contextlib
 import os
+import random
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from pikarelay.errors import Unavailable
+from pikarelay.store.migrations.state import SchemaState, Step
 from pikarelay.store.sqlite_file import DatabaseDamaged, check_header, is_damage, open_to_read
 
 T = TypeVar("T")
@@ -31,44 +34,36 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 5.0
 
+#: A migration waits no longer for a table that others use: whoever came after it would wait behind it. It begins anew instead.
+_LOCK_MS = 300
+_LOCK_TRIES = 50
+#: PostgreSQL's words for a lock that was not given in time, and for a deadlock that this side lost.
+_NOT_GIVEN = {"55P03", "40P01"}
+
 #: What Alembic works on is global to the process.
 _ALEMBIC = threading.Lock()
 
 #: The last of the scripts in `versions`.
-NEEDED = "0006"
-
-
-class SchemaState(NamedTuple):
-    """Names of migrations: the last one the database has (None when it has none), and the one we need."""
-
-    current: str | None
-    needed: str
-    #: Of the root key that its newest data key hangs on. None while nothing was ever sealed.
-    root_fingerprint: str | None = None
-
-    @property
-    def is_current(self) -> bool:
-        return self.current == self.needed
-
-    @property
-    def is_ahead(self) -> bool:
-        """Whether a newer version made it."""
-        return self.current is not None and self.current > self.needed
+NEEDED = "0007"
 
 
 class SchemaOutdated(Exception):
-    """The database has another schema than this version needs. The message says what to do."""
+    """This version cannot work on the schema that the database has. The message says why, and what to do."""
 
     def __init__(self, state: SchemaState, url: str) -> None:
-        if state.is_ahead:
-            what_to_do = "a newer version made it. Run that one, or restore a backup that this version made."
-        else:
-            what_to_do = "run `pikarelay migrate`."
         super().__init__(
-            f"The database {place_of(url)} is at schema {state.current or 'none'}, and this version needs {state.needed}:"
-            f" {what_to_do}"
+            f"The database {place_of(url)} is at schema {state.current or 'none'},"
+            f" and this version needs {state.needed}: {_what_to_do(state)}"
         )
         self.state = state
+
+
+def _what_to_do(state: SchemaState) -> str:
+    if not state.is_ahead:
+        return "run `pikarelay migrate`."
+    maker = "a newer version" if state.last_step is None else f"pikarelay {state.last_step.made_by}"
+    since = "" if state.oldest_code is None else f" for versions that need {state.oldest_code} or later"
+    return f"{maker} made it{since}. Run a newer version, or restore a backup that this version made."
 
 
 class DatabaseUnreachable(Exception):
@@ -98,19 +93,20 @@ def sqlite_url(path: Path) -> str:
 
 def migrate(url: str) -> None:
     """
-    Build the schema, or bring it up to date. A no-op when it is.
+    Build the schema, or bring it up to date. A no-op when it is, or when it is a newer one that serves us.
 
-    Raises `SchemaOutdated` when the database is ahead of us, `DatabaseDamaged`, and `DatabaseUnreachable`.
+    Others may be at work on the database. Raises `SchemaOutdated` when it is ahead of us and does not serve us,
+    `DatabaseDamaged`, and `DatabaseUnreachable`.
     """
     path = sqlite_path(url)
     if path is not None and not path.exists():
         _make_file(path)
-    config = _config()
     state = schema_state(url)
-    if state.current is not None and state.current not in _known(config):
+    if state.is_usable:
+        return
+    if state.is_ahead:
         raise SchemaOutdated(state, url)
-    if not state.is_current:
-        _upgrade(url, config)
+    _upgrade(url, _config())
 
 
 def _make_file(path: Path) -> None:
@@ -142,11 +138,30 @@ def _upgrade(url: str, config: "Config") -> None:
         if connection.dialect.name == "postgresql":
             # Of nodes that start together, one migrates, and the others find it done.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1885957985, 0)")
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_LOCK_MS}")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
     with _ALEMBIC:
-        _connected(url, upgrade, is_writing=True)
+        for _ in range(_LOCK_TRIES):
+            try:
+                _connected(url, upgrade, is_writing=True)
+            except sa.exc.DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _NOT_GIVEN:
+                    raise
+                # By chance, so that it falls between what others do by the clock.
+                time.sleep(random.uniform(0.1, 0.5))  # noqa: S311 -- no secret
+            else:
+                return
+    raise DatabaseUnreachable(url, TimeoutError("others are at work on its tables all the time; try again"))
+
+
+def can_serve_meanwhile(state: SchemaState) -> bool:
+    """Say whether servers on the schema that the database has now can go on, and be started, after `migrate`."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return state.current is not None and max(s.module.oldest_code for s in scripts) <= state.current
 
 
 def schema_state(url: str) -> SchemaState:
@@ -172,14 +187,28 @@ def schema_state(url: str) -> SchemaState:
 
 
 def check_schema(url: str) -> None:
-    """Raise `SchemaOutdated` unless the database has exactly the schema we need."""
+    """Raise `SchemaOutdated` unless the database has the schema we need, or a newer one that serves us."""
+    state = schema_state(url)
+    if not state.is_usable:
+        raise SchemaOutdated(state, url)
+
+
+def check_own_schema(url: str) -> None:
+    """Raise `SchemaOutdated` unless the database has exactly the schema we need: for who must know all that is in it."""
     state = schema_state(url)
     if not state.is_current:
         raise SchemaOutdated(state, url)
 
 
 def _state(connection: sa.Connection) -> SchemaState:
-    return SchemaState(_current(connection), NEEDED, _root_fingerprint(connection))
+    return SchemaState(_current(connection), NEEDED, _root_fingerprint(connection), _steps(connection))
+
+
+def _steps(connection: sa.Connection) -> tuple[Step, ...]:
+    if not sa.inspect(connection).has_table("migrations"):
+        return ()
+    found = connection.execute(sa.text("SELECT revision, oldest_code, made_by FROM migrations"))
+    return tuple(Step(*row) for row in found)
 
 
 def _root_fingerprint(connection: sa.Connection) -> str | None:
@@ -236,12 +265,6 @@ def _config() -> "Config":
     config.set_main_option("script_location", "pikarelay.store:migrations")
     config.set_main_option("path_separator", "os")
     return config
-
-
-def _known(config: "Config") -> set[str]:
-    from alembic.script import ScriptDirectory
-
-    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
 
 
 def sqlite_path(url: str) -> Path | None:

@@ -58,5 +58,6 @@ reseal_jobs = _reseal(s.jobs.c.discord_token)
 ping: sa.Select[tuple[int]] = sa.select(sa.literal_column("1", sa.Integer))
 
 _version = sa.table("alembic_version", sa.column("version_num", sa.String))
+migrations = sa.select(*s.migrations.c)
 # The row keeps its value, and is written and synced all the same.
 probe = sa.update(_version).values(version_num=_version.c.version_num).returning(_version.c.version_num)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from pikarelay.store import rows
+from pikarelay.store.migrations.state import SchemaState, Step
 from pikarelay.store.root_key import RootKey, WrongKey
 from pikarelay.store.rows import Row, SealedColumn
 from pikarelay.store.transactions.form import Transaction
@@ -109,10 +110,14 @@ def opened(read: Callable[[Row, Vault], T], found: Sequence[Row], vault: Vault) 
     return tuple(read(row, vault.after_learning) for row in found)
 
 
-def probe() -> Transaction[str | None]:
-    """Return the schema that the database has."""
+def probe(needed: str) -> Transaction[SchemaState]:
+    """Write something that changes nothing, and return how the schema stands to code that needs this one."""
     found = yield "probe", {}
-    return str(found[0][0]) if found else None
+    current = str(found[0][0]) if found else None
+    if current == needed:
+        return SchemaState(current, needed)
+    steps = yield "migrations", {}
+    return SchemaState(current, needed, steps=tuple(Step(*row) for row in steps))
 
 
 def ping() -> Transaction[None]:

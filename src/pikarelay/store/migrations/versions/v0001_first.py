@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+oldest_code = "0001"
 
 UNFINISHED = sa.text("status IN ('created', 'started', 'progress')")
 FINAL = sa.text("status IN ('completed', 'moderated', 'failed', 'cancelled')")

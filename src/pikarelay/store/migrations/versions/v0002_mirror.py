@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+oldest_code = "0002"
 
 UNDONE = sa.text("state IN ('waiting', 'failed')")
 DUE = sa.text("due IS NOT NULL")

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
+oldest_code = "0005"
 
 
 def upgrade() -> None:

@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static unit bench bench-peers bench-scale chaos-quick chaos chaos-sabotage chaos-cluster judges system javascript lock sbom serve localdiscord lifecycle clean dev run
+.PHONY: help demo test check static unit bench bench-peers bench-scale chaos-quick chaos chaos-sabotage chaos-cluster judges system javascript lock sbom container serve localdiscord lifecycle clean dev run
 MAKEFLAGS += --no-print-directory
 
 # Each line below is one plain command, without shell syntax: make then runs it directly, and a signal that make
@@ -67,6 +67,9 @@ lock: dev ## pin all requirements again, with hashes
 
 sbom: dev ## list what a server is made of, with hashes, in dist/pikarelay.cdx.json (CycloneDX)
 	@$(BIN)/python tools/sbom.py
+
+container: dev ## build the container image with podman, docker or buildah, and try it
+	@$(BIN)/python tools/container.py $(ARGS)
 
 lifecycle: dev ## draw docs/job-lifecycle.md from the table of transitions
 	@$(BIN)/python tools/lifecycle_diagram.py

@@ -86,7 +86,8 @@ async def open_works(node: Node, stack: AsyncExitStack) -> Works:
     observer = SightingObserver(store, view, recorder, orphans, habits, floor, board, clock)
     history = HistoryReader(store, discord, observer, clock)
     sessions = SessionKeeper(store, discord, clock)
-    listener = GatewayListener(store, discord, view, observer, history, clock)
+    keeps_session = (lambda _: True) if holdings is None else holdings.keeps_session
+    listener = GatewayListener(store, discord, view, observer, history, clock, keeps_session)
     node.accounts_watcher.watcher = listener
     sender = PressSender(store, discord, recorder, board, node.answers, clock, node.uploads, floor)
     presser = Presser(store, view, history, sender, habits, board, clock)

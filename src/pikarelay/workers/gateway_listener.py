@@ -7,7 +7,7 @@ Accounts that are set up, replaced or removed meanwhile are noticed at once, or 
 """
 
 import asyncio
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -45,13 +45,16 @@ class GatewayListener:
         observer: SightingObserver,
         history: HistoryReader,
         clock: Clock,
+        keeps_session: Callable[[Secret], bool] = lambda _token: True,
     ) -> None:
+        """`keeps_session` says whether a token's session is this worker's: others' accounts are not there, and not removed."""
         self._store = store
         self._view = view
         self._discord = discord
         self._observer = observer
         self._history = history
         self._clock = clock
+        self._keeps_session = keeps_session
         self._background = BackgroundTasks("gateway_listener")
         #: The accounts that are listened to, and when each was last set up.
         self._accounts: dict[Seat, datetime] = {}
@@ -118,7 +121,9 @@ class GatewayListener:
             needed = {job.discord_token for job in await self._store.unfinished()}
             for token in self._parting - needed:
                 self._parting.discard(token)
-                await self._discord.forget(token)
+                # What is being let go of is closed by `let_go`, which keeps what the session can be gone on with.
+                if self._keeps_session(token):
+                    await self._discord.forget(token)
 
     async def _watch_accounts(self) -> None:
         await self._clock.sleep(_LOOK_AGAIN)

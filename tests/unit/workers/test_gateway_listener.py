@@ -182,3 +182,21 @@ async def test_removed_account(relay: FakeRelay, listener: GatewayListener) -> N
     await listener.accounts_changed()
 
     assert [TOKEN] == relay.discord.forgotten
+
+
+async def test_account_that_is_let_go_of(relay: FakeRelay) -> None:
+    """An account that is not this worker's any more was not removed: its session is not forgotten, for another goes on with it."""
+    kept = True
+    listener = GatewayListener(
+        relay.store, relay.discord, relay.view, relay.observer, relay.history, relay.clock, lambda _: kept
+    )
+    await relay.store.put_account(an_account())
+    await listener.take_up(EVERYTHING)
+    kept = False
+    await relay.store.delete_account("caller-1", CHANNEL)
+    await listener.accounts_changed()
+    await listener.let_go(EVERYTHING)
+    await listener.stop()
+
+    assert [] == relay.discord.forgotten
+    assert [TOKEN] == relay.discord.left

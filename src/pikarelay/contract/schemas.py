@@ -366,7 +366,11 @@ def replay_form() -> Schema:
     return {
         "type": "object",
         "properties": {
-            "jobid": {"type": "string", "description": "One job's callback, whatever became of it."},
+            "jobid": {
+                "type": "string",
+                "pattern": _TEXT,
+                "description": "One job's callback, whatever became of it.",
+            },
             "target": {
                 "type": "string",
                 "pattern": HTTP_URL,

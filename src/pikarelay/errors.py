@@ -238,6 +238,13 @@ class DiscordUnavailable(Exception):
         self.details = details
 
 
+class SessionElsewhere(DiscordUnavailable):
+    """The account's session is another worker's now, and so will be what is to be pressed. Nothing was asked of Discord."""
+
+    def __init__(self) -> None:
+        super().__init__("The account's session is another worker's", may_have_happened=False)
+
+
 class AccountUnusable(Exception):
     """
     The account cannot press anything until a person acts, and Discord has not been asked again.

@@ -10,7 +10,13 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
+from pikarelay.errors import (
+    AccountUnusable,
+    DiscordRateLimited,
+    DiscordRefused,
+    DiscordUnavailable,
+    SessionElsewhere,
+)
 from pikarelay.jobs.commands import command_name, command_options
 from pikarelay.jobs.job import Button, Job, PressPhase, Upload, Verb
 from pikarelay.jobs.lifecycle import Accepted, Failed, Sent
@@ -72,7 +78,8 @@ class PressSender:
 
     async def send(self, job: Job) -> Job | None:
         """
-        Send the job's press and return the job as it is then; None when it was withdrawn or has ended meanwhile.
+        Send the job's press and return the job as it is then; None when it was withdrawn or has ended meanwhile, and when it
+        still waits, for the worker that has the account's session.
 
         Never raises for anything that Discord does.
         """
@@ -97,6 +104,11 @@ class PressSender:
         except AccountUnusable as refusal:
             tally.press(UNUSABLE)
             return await self._fail(job, refusal.status, refusal.details, refusal.reason)
+        except SessionElsewhere:
+            # Its channel follows. Whoever has both finds it waiting; so does this worker, should the session come back.
+            _log.info("press.left_waiting", job_id=job.job_id)
+            tally.press(NOT_SENT)
+            return None
         except DiscordUnavailable as trouble:
             tally.press(UNANSWERED)
             return await self._doubt(job, trouble)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pikarelay.errors import AccountUnusable, DiscordRefused, DiscordUnavailable
+from pikarelay.errors import AccountUnusable, DiscordRefused, DiscordUnavailable, SessionElsewhere
 from pikarelay.jobs.job import Button, PressPhase, Status, Upload, Verb
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.services.ports import CommandRun
@@ -242,6 +242,17 @@ async def test_certain_refusal_leaves_nothing_behind(relay: FakeRelay, refusal: 
     await send(relay)
 
     assert (Status.FAILED, PressPhase.REFUSED) == (relay.job().status, relay.job().press.phase)
+
+
+async def test_session_of_another_worker(relay: FakeRelay) -> None:
+    """A press whose account is another worker's by now is neither sent nor failed: it waits for that worker."""
+    relay.discord.not_ready = SessionElsewhere()
+    job = a_job()
+    relay.store.jobs[job.job_id] = job
+
+    assert None is await relay.sender.send(job)
+    assert (Status.CREATED, PressPhase.WAITING) == (relay.job().status, relay.job().press.phase)
+    assert [] == relay.discord.interactions
 
 
 async def test_cancelled_while_it_was_sent(relay: FakeRelay) -> None:

@@ -27,7 +27,7 @@ from pikarelay.discord.wire.bot_messages import Pattern, Prose
 from pikarelay.discord.wire.payloads import WireError
 from pikarelay.discord.wire.session import IdentifyPace, SessionState
 from pikarelay.discord.wire.standing import Standing
-from pikarelay.errors import AccountUnusable, DiscordUnavailable
+from pikarelay.errors import AccountUnusable, DiscordUnavailable, SessionElsewhere
 from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.secret import UNREADABLE, Secret
@@ -139,7 +139,7 @@ class DiscordAccounts:
 
     async def identify(self, token: Secret, channel: str) -> Identity:
         if not self._may_listen(token):
-            raise DiscordUnavailable("The account's session is another worker's", may_have_happened=False)
+            raise SessionElsewhere
         return await self._account(token).identify(channel)
 
     def turn(self, token: Secret) -> AbstractAsyncContextManager[None]:

@@ -169,6 +169,12 @@ def pss_kib(pid: int) -> int:
     return own + sum(map(pss_kib, _children(pid)))
 
 
+def unshared_kib(pid: int) -> int:
+    """Return the memory that a process would give back if it ended: its unique set size. Without its children's."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_"))
+
+
 def pin(pid: int, core: int) -> None:
     """Keep all threads of a process on one core, where there are several to choose from."""
     cores = sorted(os.sched_getaffinity(0))

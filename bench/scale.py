@@ -1,160 +1,37 @@
 """
-`python -m bench.scale [--quick] [--json FILE]`: what nodes on one PostgreSQL database carry, and what a job costs there.
+`python -m bench.scale [--quick] [--only PART] [--statements] [--json FILE]`: what nodes on one PostgreSQL database carry.
 
-The same load with one, two and four workers: callers who create a job as soon as the last is answered, over forty accounts and
-one API node, with a bot that answers at once. All of it shares this machine, the local Discord and the callers included, so
-more workers cannot make it faster than its processors; what a job costs each part is what larger machines are reckoned from.
+Three parts. `nodes`: the same load with one, two and four workers, callers who create a job as soon as the last is answered, over
+forty accounts and one API node, with a bot that answers at once; and how soon the owner of a job hears of it. `statements`: what
+such a job asks the database. `accounts`: thousands of accounts on one worker, see `bench.accounts`.
 
-Statements are counted on their way to the database, in a short run of its own through a proxy.
+All of it shares this machine, the local Discord and the callers included, so more workers cannot make it faster than its
+processors; what a job costs each part is what larger machines are reckoned from.
 """
 
 import argparse
 import asyncio
-import itertools
-import secrets
 import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
-from bench.load import Client, get, post_form, run
+from bench import accounts
+from bench.load import run
+from bench.nodes import cluster, configured, created
 from bench.noise import OthersBusy
-from bench.processes import BIN, Local, Relay, beside, cpu_seconds, local_discord, running
+from bench.processes import beside, cpu_seconds, local_discord
 from bench.report import Figure, machine, percentile, show, write_json
-from bench.seats import body_of, finished
+from bench.statements import LOGGED, Asked, asked, show_statements
 from pikarelay.services.ports import Store
 from pikarelay.store.postgres import PostgresStore
 from pikarelay.store.root_key import KeySource, load_root_key
 from tests.postgres import PostgresServer, postgres_server
-from tests.proxy import proxy_to
 from tests.store.conftest import a_caller, a_job
 
 WORKERS = (1, 2, 4)
-_ACCOUNTS = 40
-_CALLERS = 24
-#: As asyncpg sends them: a statement that is executed, and one that goes as text (BEGIN, COMMIT).
-_EXECUTE = b"E\x00\x00\x00\x09\x00\x00\x00\x00\x00"
-_TEXT = b"Q\x00\x00\x00"
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """A running cluster."""
-
-    api: Relay
-    workers: list[int]
-    local: Local
-
-
-class Counted:
-    """A proxy to the database in a thread of its own, and how many statements went through it."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._end = asyncio.Event()
-        self.port = 0
-        self.statements = 0
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._serve()])
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        async with proxy_to(self._target) as proxy:
-            proxy.watch = self._count
-            self.port = proxy.port
-            self._ready.set()
-            await self._end.wait()
-
-    def _count(self, data: bytes) -> bool:
-        self.statements += data.count(_EXECUTE) + data.count(_TEXT)
-        return False
-
-
-@contextmanager
-def cluster(folder: Path, local: Local, database: str, workers: int) -> Iterator[Nodes]:
-    """Start one API node and so many workers on an empty database."""
-    environment = {
-        "PIKARELAY_DATABASE": database,
-        "PIKARELAY_ROOT_KEY": secrets.token_hex(32),
-        "PIKARELAY_DISCORD_PRESS_INTERVAL_SECONDS": "0.02",
-    }
-
-    def node(role: str, name: str) -> tuple[list[str], Path]:
-        command = [
-            str(BIN / "pikarelay"), "serve", "--role", role, "--port", "0", "--json", "--until-stdin-closes",
-            "--data-folder", str(folder / name), "--discord-api-url", local.api,
-        ]  # fmt: skip
-        return command, folder / f"{name}.log"
-
-    with ExitStack() as stack:
-        api = stack.enter_context(running(*node("api", "api"), **environment))
-        pids = [
-            stack.enter_context(running(*node("worker", f"worker-{n}"), **environment))["pid"]
-            for n in range(workers)
-        ]
-        yield Nodes(Relay(api["url"], api["api_token"], api["pid"]), pids, local)
-
-
-async def configured(nodes: Nodes) -> list[tuple[str, str]]:
-    """Set up the accounts, and have each do a job, so that every session is open."""
-    local, client = nodes.local, Client(nodes.api.port)
-    local.post("/apps/Pika/settings", {"speed": 0.0, "behaviour": "respond", "video": "stamped"})
-    users = [local.new_user(f"scale-{secrets.token_hex(4)}") for _ in range(_ACCOUNTS)]
-    for token, channel in users:
-        fields = {"discord": token, "channel": channel, "maxJobs": "5"}
-        await client.send(post_form(nodes.api.headers, f"/v1/pika/account/{channel}", fields))
-    for n, user in enumerate(users):
-        job = body_of(await client.send(create(nodes, n, user)))
-        await finished(client, nodes.api, str(job["jobid"]))
-    client.close()
-    return users
-
-
-def create(nodes: Nodes, n: int, user: tuple[str, str]) -> bytes:
-    token, channel = user
-    fields = {"prompt": f"paper boat number {n}", "discord": token, "channel": channel}
-    return post_form(nodes.api.headers, "/v1/pika/create", fields)
-
-
-async def created(nodes: Nodes, users: Sequence[tuple[str, str]], seconds: float) -> tuple[int, float]:
-    """Create jobs for so long. Returns how many were completed, and the seconds until the last one was."""
-    client, numbers = Client(nodes.api.port), itertools.count(1000)
-    began = time.monotonic()
-    jobs = 0
-
-    async def call(first: int) -> None:
-        nonlocal jobs
-        for place in itertools.count(first, _CALLERS):
-            if time.monotonic() - began > seconds:
-                return
-            answer = await client.send(create(nodes, next(numbers), users[place % len(users)]))
-            if answer.status == 200:
-                jobs += 1
-            elif answer.status != 429:
-                raise RuntimeError(f"HTTP status {answer.status}: {answer.body!r}")
-
-    await asyncio.gather(*map(call, range(_CALLERS)))
-    # Rarely asked, for what is asked costs statements too.
-    while (await client.send(get(nodes.api.headers, "/v1/pika/jobs"))).body != b"[]":  # noqa: ASYNC110 -- nobody tells
-        await asyncio.sleep(0.25)
-    client.close()
-    return jobs, time.monotonic() - began
 
 
 def throughput(folder: Path, postgres: PostgresServer, workers: int, seconds: float) -> dict[str, float]:
@@ -169,18 +46,6 @@ def throughput(folder: Path, postgres: PostgresServer, workers: int, seconds: fl
         if local.violations():
             raise RuntimeError(f"{local.violations()} violations of Discord's rules")
     return {"jobs": jobs, "rate": jobs / took, **{name: its / jobs * 1000 for name, its in used.items()}}
-
-
-def statements(folder: Path, postgres: PostgresServer, workers: int, seconds: float) -> float:
-    """Return how many statements a job takes, BEGIN and COMMIT included, and what idle nodes ask meanwhile."""
-    folder.mkdir()
-    with Counted(postgres.port) as counted, local_discord(folder) as local:
-        url = postgres.new_database().replace(f":{postgres.port}/", f":{counted.port}/")
-        with cluster(folder, local, url, workers) as nodes:
-            users = run(configured(nodes))
-            before = counted.statements
-            jobs, _ = run(created(nodes, users, seconds))
-            return (counted.statements - before) / jobs
 
 
 def wake(folder: Path, postgres: PostgresServer, count: int) -> tuple[list[float], list[float], list[float]]:
@@ -217,28 +82,20 @@ async def _admissions(
     return begun, ended, bare
 
 
-def measure(*, quick: bool) -> list[Figure]:
+def measure_nodes(folder: Path, *, quick: bool) -> list[Figure]:
     seconds, wakes = (8.0, 200) if quick else (20.0, 1000)
     figures = []
-    with tempfile.TemporaryDirectory() as name, postgres_server(is_durable=True) as postgres:
-        folder = Path(name)
+    with postgres_server(is_durable=True) as postgres:
         found = {n: throughput(folder / f"rate-{n}", postgres, n, seconds) for n in WORKERS}
-        counted = {n: statements(folder / f"count-{n}", postgres, n, seconds / 2) for n in WORKERS}
-        for n in WORKERS:
-            its, one = found[n], found[WORKERS[0]]
-            jobs = int(its["jobs"])
-            workers = f"{n} worker{'s' if n > 1 else ''}"
+        for n, its in found.items():
             cost = ", ".join(f"{part} {its[part]:.1f}" for part in ("API node", "workers", "PostgreSQL"))
-            figures += [
+            figures.append(
                 Figure(
-                    name=f"jobs, {workers}", value=its["rate"], unit="/s", compared_to="1 worker",
-                    reference=one["rate"], samples=jobs, note=f"processor time a job, ms: {cost}",
-                ),
-                Figure(
-                    name=f"statements a job, {workers}", value=counted[n], unit="", compared_to="1 worker",
-                    reference=counted[WORKERS[0]], samples=jobs,
-                ),
-            ]  # fmt: skip
+                    name=f"jobs, {_workers(n)}", value=its["rate"], unit="/s", compared_to="1 worker",
+                    reference=found[WORKERS[0]]["rate"], samples=int(its["jobs"]),
+                    note=f"processor time a job, ms: {cost}",
+                )
+            )  # fmt: skip
         took, admission, bare = wake(folder / "wake", postgres, wakes)
     aims = {50: 3.0, 99: 20.0}
     figures += [
@@ -252,16 +109,66 @@ def measure(*, quick: bool) -> list[Figure]:
     return figures
 
 
+def measure_statements(folder: Path, *, quick: bool) -> dict[int, Asked]:
+    with postgres_server(is_durable=True, settings=LOGGED) as postgres:
+        return {n: asked(folder / f"asked-{n}", postgres, n, 5.0 if quick else 10.0) for n in WORKERS}
+
+
+def statement_figures(found: dict[int, Asked]) -> list[Figure]:
+    return [
+        Figure(
+            name=f"statements a job, {_workers(n)}", value=its.total, unit="", compared_to="1 worker",
+            reference=found[WORKERS[0]].total, samples=its.jobs,
+            note=f"{sum(its.a_second.values()):.1f} a second when idle",
+        )
+        for n, its in found.items()
+    ]  # fmt: skip
+
+
+def measure_accounts(folder: Path, *, quick: bool) -> list[Figure]:
+    with postgres_server(is_durable=True) as postgres:
+        return accounts.measure(folder / "accounts", postgres, quick=quick)
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'s' if count > 1 else ''}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.scale", description="Measure several nodes on this machine.")
     parser.add_argument("--quick", action="store_true", help="fewer samples")
+    parser.add_argument(
+        "--only",
+        choices=("nodes", "statements", "accounts"),
+        action="append",
+        help="this part; may be repeated",
+    )
+    parser.add_argument("--statements", action="store_true", help="show how often each statement is run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, one a line")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    others = OthersBusy()
-    figures = measure(quick=options.quick)
-    noise = {"scale": others.cores()}
+    found: dict[int, Asked] = {}
+
+    def count_statements(folder: Path, *, quick: bool) -> list[Figure]:
+        found.update(measure_statements(folder, quick=quick))
+        return statement_figures(found)
+
+    parts: dict[str, Callable[..., list[Figure]]] = {
+        "nodes": measure_nodes,
+        "statements": count_statements,
+        "accounts": measure_accounts,
+    }
+    figures: list[Figure] = []
+    noise: dict[str, float] = {}
+    for name in options.only or parts:
+        print(f"{name} …", flush=True)
+        others = OthersBusy()
+        with tempfile.TemporaryDirectory() as folder:
+            figures += parts[name](Path(folder), quick=options.quick)
+        noise[name] = others.cores()
     show(machine(), figures, noise)
+    if options.statements and found:
+        show_statements(found)
     if options.json:
         write_json(options.json, machine(), figures, noise)
 

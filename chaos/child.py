@@ -7,7 +7,8 @@ The server knows nothing of this. It runs the command line's own `serve`; a plan
                                               write each step's name before
     {"sabotage": "callback_after_commit"}     break a promise on purpose
     {"clock": "/path"}                        add the seconds in that file to the machine's clock
-    {"pulse": "/path"}                        write down when the event loop was late, and by how much
+    {"pulse": "/path"}                        write down when the event loop was late, and by how much;
+                                              with "pulse_from": seconds, also when it was so little
     {"descriptors": 64}                       may have so many open at most
     {"group": "/path/cgroup.procs"}           joins that control group
 """
@@ -34,7 +35,7 @@ def run(argv: list[str], plan: dict[str, Any]) -> int:
     if "clock" in plan:
         shifted_clock.shift(plan["clock"])
     if "pulse" in plan:
-        pulse.watch(plan["pulse"])
+        pulse.watch(plan["pulse"], **({"noted_seconds": plan["pulse_from"]} if "pulse_from" in plan else {}))
     if "sabotage" in plan:
         sabotage.SABOTAGES[plan["sabotage"]].apply()
     if "kill" in plan:

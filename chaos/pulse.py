@@ -20,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_EVERY_SECONDS = 0.005
+#: How often the loop is felt.
+EVERY_SECONDS = 0.005
 #: Less is not worth a line.
 _NOTED_SECONDS = 0.01
 #: What is felt is in the file at most so much later.
@@ -30,9 +31,9 @@ _PARTS = ("ran", "waited", "others_waited", "stolen")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
-def watch(path: str) -> None:
+def watch(path: str, noted_seconds: float = _NOTED_SECONDS) -> None:
     """
-    Let the server's loop, once it runs, write a line for each time that it was late.
+    Let the server's loop, once it runs, write a line for each time that it was late by so much or more.
 
     `{"at": nanoseconds, "late", "ran", "waited", "others_waited", "stolen": seconds, "faults": how many}`
     """
@@ -41,7 +42,7 @@ def watch(path: str) -> None:
     run = Server.run
 
     async def watched(self: Server, on_ready: Callable[[], None]) -> None:
-        feeling = asyncio.create_task(_feel(path))
+        feeling = asyncio.create_task(_feel(path, noted_seconds))
         try:
             await run(self, on_ready)
         finally:
@@ -66,16 +67,16 @@ def stalled(line: dict[str, Any]) -> float:
     return float(line["ran"] + max(0.0, blocked - line["others_waited"] - line["stolen"]))
 
 
-async def _feel(path: str) -> None:
+async def _feel(path: str, noted_seconds: float) -> None:
     threads, lines = _Threads(), deque[str]()
     writing = asyncio.create_task(_write(path, lines))
     try:
         before, spent_before, faults_before = time.monotonic_ns(), threads.spent(), _faults()
         while True:
-            await asyncio.sleep(_EVERY_SECONDS)
+            await asyncio.sleep(EVERY_SECONDS)
             now, spent, faults = time.monotonic_ns(), threads.spent(), _faults()
-            late = (now - before) / 1e9 - _EVERY_SECONDS
-            if late >= _NOTED_SECONDS:
+            late = (now - before) / 1e9 - EVERY_SECONDS
+            if late >= noted_seconds:
                 parts = {n: (b - a) / 1e9 for n, a, b in zip(_PARTS, spent_before, spent, strict=True)}
                 lines.append(json.dumps({"at": now, "late": late, **parts, "faults": faults - faults_before}))
             before, spent_before, faults_before = now, spent, faults

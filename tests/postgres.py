@@ -16,11 +16,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import IPv4Interface
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import asyncpg
@@ -47,8 +48,9 @@ class PostgresServer:
         is_durable: bool = False,
         max_connections: int = 200,
         interface: IPv4Interface | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`interface` is where it listens beside loopback, and its network whom it trusts there."""
+        """`interface` is where it listens beside loopback, and its network whom it trusts there. `settings` are PostgreSQL's own."""
         self._programs = _programs()
         self._folder = Path(tempfile.mkdtemp(prefix="pikarelay-postgres-"))
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
@@ -60,6 +62,7 @@ class PostgresServer:
             "listen_addresses": "127.0.0.1" if interface is None else f"127.0.0.1,{interface.ip}",
             "log_min_messages": "warning",
             "autovacuum_naptime": "10s",
+            **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._count = 0
@@ -78,6 +81,11 @@ class PostgresServer:
         return self._folder / "data"
 
     @property
+    def log(self) -> Path:
+        """Where it writes what it has to say."""
+        return self._folder / "log"
+
+    @property
     def pid(self) -> int:
         """The server's process, the parent of one for each connection."""
         assert self._process is not None
@@ -90,7 +98,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, and return once it answers."""
         options = [f"--{name}={value}" for name, value in self._settings.items()]
-        with (self._folder / "log").open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(self._programs / "postgres"), "-D", str(self._data), f"--port={self.port}", *options],
                 stdin=subprocess.DEVNULL,
@@ -105,7 +113,7 @@ class PostgresServer:
                 apart(_execute(self.url(), "SELECT 1"))
             except (OSError, asyncpg.PostgresError, TimeoutError):
                 if self._process.poll() is not None or time.monotonic() > give_up:
-                    raise NoPostgres(f"did not start:\n{(self._folder / 'log').read_text()}") from None
+                    raise NoPostgres(f"did not start:\n{self.log.read_text()}") from None
                 time.sleep(0.02)
             else:
                 return
@@ -167,9 +175,11 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, is_durable: bool = False) -> Iterator[PostgresServer]:
-    """Start a server with a database to copy, and remove it in the end."""
-    server = PostgresServer(is_durable=is_durable)
+def postgres_server(
+    *, is_durable: bool = False, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[PostgresServer]:
+    """Start a server with a database to copy, and remove it in the end. `settings` are PostgreSQL's own."""
+    server = PostgresServer(is_durable=is_durable, settings=settings)
     try:
         server.start()
         server.prepare()

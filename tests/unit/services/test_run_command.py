@@ -37,6 +37,24 @@ async def test_all_accounts_full(relay: FakeRelay) -> None:
     assert ["a", "b"] == relay.jobs_made
 
 
+@pytest.mark.parametrize(
+    "common",
+    [CommonFields(channel=ONE), CommonFields(discord_token=Secret("mine"), channel=ONE)],
+    ids=["its account", "its own token"],
+)
+async def test_other_accounts_are_not_looked_at(
+    relay: FakeRelay, monkeypatch: pytest.MonkeyPatch, common: CommonFields
+) -> None:
+    """A request that names its channel is admitted without a look at its caller's other accounts, of which there may be thousands."""
+    for channel in (ONE, TWO):
+        await relay.store.put_account(an_account(channel))
+    monkeypatch.setattr(relay.store, "accounts", None)
+    relay.create("a blue boat", common=common)
+    await settle()
+
+    assert ONE == relay.job().channel
+
+
 async def test_own_token_counts_with_the_others(relay: FakeRelay) -> None:
     """A request with its own token and channel needs no account, and shares the channel's count."""
     common = CommonFields(discord_token=Secret("mine"), channel=ONE, max_jobs=1)

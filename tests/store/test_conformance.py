@@ -541,6 +541,21 @@ class TestSessions:
 
         assert {b"b" * 32: one} == await store.kept_sessions()
 
+    async def test_many_at_once(self, store: AnyStore) -> None:
+        """However many sessions are written at once, each is kept, and each is replaced by the next."""
+        first = {
+            bytes([n]) * 32: KeptSession(
+                user_id=str(n), session_id="s", sequence=n, resume_url="wss://x.example"
+            )
+            for n in range(70)
+        }
+        second = {digest: replace(its, sequence=its.sequence + 100) for digest, its in first.items()}
+        await store.keep_sessions(first)
+        assert first == await store.kept_sessions()
+        await store.keep_sessions(second)
+
+        assert second == await store.kept_sessions()
+
 
 class TestHealth:
     async def test_newest_word_of_each(self, store: AnyStore) -> None:
@@ -552,6 +567,16 @@ class TestHealth:
         assert {b"a" * 32: paused, b"b" * 32: ready} == await store.health(NOW)
 
         assert {b"a" * 32: paused} == await store.health(NOW + LEASE)
+
+    async def test_many_at_once(self, store: AnyStore) -> None:
+        """However many accounts are written at once, each is kept, and each is replaced by the next."""
+        first = {bytes([n]) * 32: AccountHealth(state=HealthState.READY, reason=str(n)) for n in range(70)}
+        second = {digest: replace(its, state=HealthState.CONNECTING) for digest, its in first.items()}
+        await store.keep_health(first, [], NOW)
+        assert first == await store.health(NOW)
+        await store.keep_health(second, [], NOW)
+
+        assert second == await store.health(NOW)
 
     async def test_pruned(self, store: AnyStore) -> None:
         """What nobody has seen for a day is forgotten with the next word of anybody."""

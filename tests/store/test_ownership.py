@@ -14,6 +14,7 @@ from pikarelay.services.ownership import Holdings
 from pikarelay.services.ports import Change, KeptSession, NotHeld, OwnershipStore
 from pikarelay.store.postgres import PostgresStore
 from pikarelay.store.sqlite import SqliteStore
+from pikarelay.store.vault import Vault
 from tests.fakes.clock import FakeClock
 from tests.fakes.ownership import FakeOwnership
 from tests.store.conftest import AnyStore, Opener, a_caller, a_job, an_account, put
@@ -146,6 +147,55 @@ async def test_fence(sql: SqliteStore | PostgresStore) -> None:
     assert 2 == job.message_flags
     await sql.held_by(new).keep_sessions({}, [token])
     assert {} == await sql.kept_sessions()
+
+
+@in_sql
+async def test_fence_of_many(sql: SqliteStore | PostgresStore) -> None:
+    """Of many sessions that are kept at once, those are left out of which another is the owner, or under another epoch."""
+    sessions = {
+        bytes([n]) * 32: KeptSession(user_id="1", session_id=str(n), sequence=1, resume_url="wss://x.example")
+        for n in range(70)
+    }
+    names = [session_name_of(digest) for digest in sessions]
+    mine = Holdings("me")
+    mine.take(await sql.claim([[name] for name in names], "me", []))
+    await sql.claim([[names[3]]], "somebody", ["me"])
+    await sql.claim([[names[40]]], "me", [])
+    await sql.held_by(mine).keep_sessions(sessions)
+
+    assert {its.session_id for its in sessions.values()} - {"3", "40"} == {
+        its.session_id for its in (await sql.kept_sessions()).values()
+    }
+
+
+@in_sql
+async def test_accounts_are_unsealed_once(
+    sql: SqliteStore | PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that looks at all accounts again unseals those that have changed since, and sees each as it is now."""
+    await sql.add_caller(a_caller())
+    for channel in ("100", "200"):
+        await sql.put_account(an_account(channel=channel))
+    holds = Holdings("me")
+    other = Secret("another-token-of-some-length-0123456789")
+    tokens = (an_account().discord_token, other)
+    holds.take(dict.fromkeys([channel_name("100"), channel_name("200"), *map(session_name, tokens)], 1))
+    seen = sql.held_by(holds)
+    assert {"100", "200"} == {its.channel for its in await seen.accounts()}
+    unsealed: list[str] = []
+    unseal = Vault.unseal
+
+    def counted(self: Vault, sealed: bytes, table: str, row: str, column: str) -> str:
+        unsealed.append(row)
+        return unseal(self, sealed, table, row, column)
+
+    monkeypatch.setattr(Vault, "unseal", counted)
+    await sql.put_account(replace(an_account(channel="200"), discord_token=other))
+    await sql.delete_account("ann", "100")
+    assert [("200", other)] == [(its.channel, its.discord_token) for its in await seen.accounts()]
+    await seen.accounts()
+
+    assert 1 == len(unsealed)
 
 
 @in_sql

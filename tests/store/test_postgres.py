@@ -17,6 +17,7 @@ from pikarelay.errors import TooManyJobs, Unavailable
 from pikarelay.jobs.admission import admit
 from pikarelay.jobs.job import Job
 from pikarelay.services.ports import Change
+from pikarelay.store import transactions
 from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated, migrate, schema_state
 from pikarelay.store.postgres import PostgresStore
 from pikarelay.store.root_key import KeySource, RootKey, WrongKey, load_root_key
@@ -241,6 +242,33 @@ class TestTroubles:
 
             assert admitted <= stored
             assert refused > 0
+
+    async def test_cut_in_the_only_statement(self, postgres: PostgresServer, key: RootKey) -> None:
+        """What is a single statement, and may be run twice, is run again when its connection breaks; it needs no BEGIN."""
+        async with behind_proxy(postgres, key) as (store, proxy):
+            job = a_job(1)
+            await store.add_caller(a_caller())
+            await store.admit("ann", [job.channel], lambda _: job, answer_until=NOW)
+            cuts, sent = iter([True]), []
+
+            def watch(data: bytes) -> bool:
+                sent.append(data)
+                return b"DELETE FROM owed_answers" in data and next(cuts, False)
+
+            proxy.watch = watch
+            await store.close_answer("job-0001")
+
+            assert next(cuts, None) is None
+            assert await store.owed_until("job-0001") is None
+            assert not [data for data in sent if b"BEGIN" in data]
+
+    async def test_several_statements_need_a_transaction(
+        self, postgres: PostgresServer, key: RootKey
+    ) -> None:
+        """What turns out to be more than a single statement is refused where it would be run without a transaction."""
+        async with behind_proxy(postgres, key) as (store, _proxy):
+            with pytest.raises(RuntimeError, match="several statements"):
+                await store._runner.write_alone(transactions.ownership.beat, "worker", LEASE, None)
 
     async def test_cut_before_the_commit(self, postgres: PostgresServer, key: RootKey) -> None:
         """A transaction whose connection breaks before COMMIT has left is written by the next try, once."""

@@ -42,10 +42,11 @@ class Secret:
     `reveal()` is the only way to the text, so that every place that uses one can be found by its name.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_digest", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._digest: bytes | None = None
 
     def reveal(self) -> str:
         """Return the secret itself."""
@@ -54,7 +55,9 @@ class Secret:
     @property
     def digest(self) -> bytes:
         """Its SHA-256, which tells secrets apart and gives none away; of an unreadable one, its place's."""
-        return hashlib.sha256(self._text.encode()).digest()
+        if self._digest is None:
+            self._digest = hashlib.sha256(self._text.encode()).digest()
+        return self._digest
 
     @property
     def is_readable(self) -> bool:

@@ -52,6 +52,16 @@ def _compile(name: str, statement: Statement, dialect: sa.Dialect, insert: Calla
 
 def _insert(statement: Insert, insert: Callable[[sa.Table], Any]) -> sa.Executable:
     core = insert(statement.table)
+    if statement.rows > 1:
+        core = core.values(
+            [
+                {
+                    column.name: sa.bindparam(f"{column.name}_{n}", type_=column.type)
+                    for column in statement.table.c
+                }
+                for n in range(statement.rows)
+            ]
+        )
     if statement.replace:
         core = core.on_conflict_do_update(
             index_elements=list(statement.key),

@@ -156,6 +156,14 @@ class PostgresRunner:
         """The same: the server runs it beside all others, so it has begun as soon as there is a connection."""
         return await self.write(make, *args, **kwargs)
 
+    async def write_alone(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Let its one statement commit by itself: without BEGIN and COMMIT it is one exchange with the server, and not three.
+
+        When its connection breaks it is run again, whether it was written or not.
+        """
+        return await self._apart(self._read(lambda: _alone(make(*args, **kwargs)), begin=None))
+
     async def read(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run each statement by itself."""
         return await self._apart(self._read(lambda: make(*args, **kwargs), begin=None))
@@ -296,6 +304,16 @@ async def _tried(run: Callable[[], Coroutine[Any, Any, T]]) -> T:
             if not tries_left or now() > give_up:
                 raise Unavailable from trouble.__cause__
     raise AssertionError
+
+
+def _alone(transaction: Transaction[T]) -> Transaction[T]:
+    """Pass on a transaction of a single statement."""
+    try:
+        found = yield next(transaction)
+        transaction.send(found)
+    except StopIteration as end:
+        return cast("T", end.value)
+    raise RuntimeError("a transaction of several statements cannot be run without BEGIN and COMMIT")
 
 
 async def _leave(_connection: object) -> None:

@@ -26,6 +26,10 @@ class Runner(Protocol):
         """The same for whoever is waited for: raises `Unavailable` when it has not begun soon, and then it never does."""
         ...
 
+    async def write_alone(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for one of a single statement, which may be run twice without harm."""
+        ...
+
     async def read(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it on what is committed, each of its statements on what is committed by then."""
         ...

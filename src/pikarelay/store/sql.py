@@ -48,6 +48,7 @@ from pikarelay.store import transactions
 from pikarelay.store.keys import SqlKeys
 from pikarelay.store.migrations import NEEDED
 from pikarelay.store.runner import Runner
+from pikarelay.store.statements.jobs import OWNERS_AT_ONCE
 from pikarelay.store.vault import Vault
 
 #: Seconds between the looks for a job whose admission nobody confirmed.
@@ -76,6 +77,8 @@ class SqlStore:
         self._holds = holds
         #: The names of the sessions of all seats that were seen last.
         self._sessions: dict[tuple[str, bytes], str] = {}
+        #: As a worker's, all accounts that were seen last, by their rows: it looks every few seconds, and there may be thousands.
+        self._accounts: dict[tuple[object, ...], Account] = {}
 
     def held_by(self, holds: Holds) -> "SqlStore":
         """
@@ -139,8 +142,11 @@ class SqlStore:
         return await self._runner.read(transactions.callers.account, caller_id, channel, self._vault)
 
     async def accounts(self, caller_id: str | None = None) -> tuple[Account, ...]:
-        found = await self._runner.read(transactions.callers.accounts, caller_id, self._vault)
-        return tuple(account for account in found if self._is_seen(account.discord_token, account.channel))
+        found = await self._runner.read(transactions.callers.accounts, caller_id, self._vault, self._accounts)
+        if caller_id is None and self._holds is not None:
+            # What cannot be read now may be once another key is known.
+            self._accounts = {row: its for row, its in found.items() if its.discord_token.is_readable}
+        return tuple(its for its in found.values() if self._is_seen(its.discord_token, its.channel))
 
     async def delete_account(self, caller_id: str, channel: str) -> bool:
         return await self._runner.write_soon(transactions.callers.delete_account, caller_id, channel)
@@ -195,9 +201,9 @@ class SqlStore:
     async def sightings(
         self, channel: str, message_ids: Sequence[str], *, ghosts_since: datetime | None = None
     ) -> Sightings:
-        return await self._runner.snapshot(
-            transactions.jobs.sightings, channel, message_ids, ghosts_since, self._vault
-        )
+        # One statement sees one state; several have to be told to.
+        run = self._runner.read if len(message_ids) <= OWNERS_AT_ONCE else self._runner.snapshot
+        return await run(transactions.jobs.sightings, channel, message_ids, ghosts_since, self._vault)
 
     async def closed_messages(self, message_ids: Sequence[str]) -> frozenset[str]:
         return await self._runner.read(transactions.jobs.closed_messages, message_ids)
@@ -263,7 +269,7 @@ class SqlStore:
         return await self._runner.write(transactions.callbacks.release_claims, now)
 
     async def next_callback(self) -> datetime | None:
-        return await self._runner.snapshot(transactions.callbacks.next_callback)
+        return await self._runner.read(transactions.callbacks.next_callback)
 
     async def callback(self, job_id: str) -> CallbackRecord | None:
         return await self._runner.read(transactions.callbacks.callback, job_id)
@@ -373,7 +379,7 @@ class SqlStore:
         return await self._runner.write(transactions.answers.give_answer, job_id, now)
 
     async def close_answer(self, job_id: str) -> None:
-        await self._runner.write(transactions.answers.close_answer, job_id)
+        await self._runner.write_alone(transactions.answers.close_answer, job_id)
 
     async def owed_until(self, job_id: str) -> datetime | None:
         return await self._runner.read(transactions.answers.owed_until, job_id)

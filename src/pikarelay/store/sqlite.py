@@ -145,6 +145,10 @@ class SqliteRunner:
         finally:
             timer.cancel()
 
+    async def write_alone(self, make: Callable[P, Transaction[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same as `write`: a group takes any number of statements."""
+        return await self.write(make, *args, **kwargs)
+
     def _put(self, queued: _Queued) -> None:
         if self._is_closed:
             raise Unavailable

@@ -29,6 +29,8 @@ _log = structlog.get_logger(__name__)
 
 #: How soon accounts are noticed that another process has changed.
 _LOOK_AGAIN = timedelta(seconds=5)
+#: Between word of a changed account and the look at all: thousands may be set up one after the other.
+_LOOK_AFTER = timedelta(seconds=0.05)
 
 #: A token, and a channel that it listens to.
 Seat = tuple[Secret, str]
@@ -61,6 +63,8 @@ class GatewayListener:
         #: Tokens of accounts that were removed or replaced, while jobs may need them.
         self._parting: set[Secret] = set()
         self._looking = asyncio.Lock()
+        #: Whether a look is about to come.
+        self._is_woken = False
         self._loop = Loop("account_watcher", self._watch_accounts)
 
     async def start(self) -> None:
@@ -89,8 +93,10 @@ class GatewayListener:
             }
 
     def wake(self) -> None:
-        """Look at the accounts soon: some have changed."""
-        self._background.start(self.accounts_changed())
+        """Look at the accounts soon: some have changed. Once for all of whom there is word by then."""
+        if not self._is_woken:
+            self._is_woken = True
+            self._background.start(self._look_soon())
 
     async def stop(self) -> None:
         await self._loop.stop()
@@ -103,27 +109,37 @@ class GatewayListener:
         `left_open` are jobs of the last worker; what was said about them is read once their session is there.
         """
         async with self._looking:
-            current = {(a.discord_token, a.channel): a.updated for a in await self._store.accounts()}
-            before, self._accounts = self._accounts, current
-            for seat, updated in current.items():
-                if before.get(seat) != updated:
-                    if seat in before:
-                        # The same token once more: a person has taken care of what Discord held against it.
-                        self._discord.release(seat[0])
-                    self._background.start(self._open(seat, _of(seat, left_open)))
-            self._parting |= {token for token, _ in before}
+            await self._look(left_open)
+
+    async def _look_soon(self) -> None:
+        await self._clock.sleep(_LOOK_AFTER)
+        async with self._looking:
+            # From here on, word of another change is a reason to look again.
+            self._is_woken = False
+            await self._look(())
+
+    async def _look(self, left_open: Sequence[Job]) -> None:
+        current = {(a.discord_token, a.channel): a.updated for a in await self._store.accounts()}
+        before, self._accounts = self._accounts, current
+        for seat, updated in current.items():
+            if before.get(seat) != updated:
+                if seat in before:
+                    # The same token once more: a person has taken care of what Discord held against it.
+                    self._discord.release(seat[0])
+                self._background.start(self._open(seat, _of(seat, left_open)))
+        self._parting |= {token for token, _ in before.keys() - current.keys()}
+        if self._parting:
             self._parting -= {token for token, _ in current}
             await self._part()
 
     async def _part(self) -> None:
         """Close the sessions of former accounts, except where a job is under way."""
-        if self._parting:
-            needed = {job.discord_token for job in await self._store.unfinished()}
-            for token in self._parting - needed:
-                self._parting.discard(token)
-                # What is being let go of is closed by `let_go`, which keeps what the session can be gone on with.
-                if self._keeps_session(token):
-                    await self._discord.forget(token)
+        needed = {job.discord_token for job in await self._store.unfinished()}
+        for token in self._parting - needed:
+            self._parting.discard(token)
+            # What is being let go of is closed by `let_go`, which keeps what the session can be gone on with.
+            if self._keeps_session(token):
+                await self._discord.forget(token)
 
     async def _watch_accounts(self) -> None:
         await self._clock.sleep(_LOOK_AGAIN)

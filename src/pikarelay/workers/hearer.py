@@ -43,7 +43,7 @@ class Hearer:
             case News.CHANGED | News.ENDED:
                 if self._board.concerns(announcement.job_id, announcement.channel):
                     self._background.start(self._look(announcement.job_id))
-                if announcement.news is News.ENDED:
+                if announcement.news is News.ENDED and announcement.leaves_work:
                     self._board.callback_due.set()
                     self._board.copy_due.set()
             case News.CALLBACKS:

@@ -29,6 +29,8 @@ class SessionKeeper:
         self._written = clock.now()
         #: One writes at a time: what was read before another wrote is not to be written after it.
         self._writing = asyncio.Lock()
+        #: How many sessions had begun, or gone on, when they were written last.
+        self._lives = sessions.lives()
         self._loop = Loop("session_keeper", self._once)
 
     async def start(self) -> None:
@@ -53,22 +55,18 @@ class SessionKeeper:
 
     async def _once(self) -> None:
         await self._clock.sleep(_LOOK_EVERY)
-        current = dict(self._sessions.sessions())
-        if _ids(current) != _ids(self._kept) or self._clock.now() - self._written >= _WRITE_EVERY:
+        if self._sessions.lives() != self._lives or self._clock.now() - self._written >= _WRITE_EVERY:
             await self._keep()
 
     async def _keep(self) -> None:
         async with self._writing:
+            lives = self._sessions.lives()
             current = dict(self._sessions.sessions())
             if current != self._kept:
                 changed = {digest: kept for digest, kept in current.items() if self._kept.get(digest) != kept}
                 await self._store.keep_sessions(changed, self._kept.keys() - current.keys())
                 self._kept = current
-            self._written = self._clock.now()
-
-
-def _ids(sessions: Mapping[bytes, KeptSession]) -> set[str]:
-    return {session.session_id for session in sessions.values()}
+            self._written, self._lives = self._clock.now(), lives
 
 
 def _named(names: Container[str], sessions: Mapping[bytes, KeptSession]) -> dict[bytes, KeptSession]:

@@ -9,6 +9,7 @@ from pikarelay.errors import DiscordRateLimited
 from pikarelay.jobs.job import Job, Status
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.services.board import Board
+from pikarelay.services.ports import Announcement, News
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.shared_answers import GRACE, SharedAnswers
 from pikarelay.workers.hearer import Hearer
@@ -49,6 +50,14 @@ def api(relay: FakeRelay) -> Node:
 @pytest.fixture
 def worker(relay: FakeRelay) -> Node:
     return Node(relay)
+
+
+@pytest.mark.parametrize("leaves_work", [True, False])
+def test_an_end_that_leaves_work(relay: FakeRelay, api: Node, *, leaves_work: bool) -> None:
+    """A node looks for callbacks and copies when a job has ended that leaves some, and not when it has left none."""
+    api.hearer.hear(Announcement(news=News.ENDED, job_id="job-1", leaves_work=leaves_work))
+
+    assert leaves_work is api.board.callback_due.is_set() is api.board.copy_due.is_set()
 
 
 async def test_woken_by_another_node(relay: FakeRelay, api: Node, worker: Node) -> None:

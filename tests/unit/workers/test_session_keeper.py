@@ -23,6 +23,9 @@ class FakeSessions:
     def sessions(self) -> Mapping[bytes, KeptSession]:
         return self.now
 
+    def lives(self) -> int:
+        return len({kept.session_id for kept in self.now.values()})
+
     def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
         self.resumed.append(dict(sessions))
 

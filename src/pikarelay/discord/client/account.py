@@ -53,6 +53,8 @@ class Setup(NamedTuple):
     prose: Prose
     find_url: Callable[[], Awaitable[str]]
     on_sighting: OnSighting
+    #: Told whenever a session begins or goes on.
+    on_live: Callable[[], None]
     application_id: str | None
     application_name: str
     press_interval: timedelta
@@ -88,6 +90,7 @@ class DiscordAccount:
             on_sighting=setup.on_sighting,
             on_stopped=self._gateway_stopped,
             may_connect=lambda: setup.may_connect(token),
+            on_live=setup.on_live,
             jitter=setup.jitter,
             version=setup.api_version,
             intents=setup.intents,

@@ -101,6 +101,7 @@ class DiscordAccounts:
         #: By the user that the token's first part names.
         self._identify_paces: dict[str, IdentifyPace] = {}
         self._is_stopped = False
+        self._lives = 0
         self._may_listen = may_listen
         #: By the token's digest; each is gone on with once.
         self._resume = dict(resume)
@@ -115,6 +116,7 @@ class DiscordAccounts:
             prose=Prose(patterns),
             find_url=self._find_url,
             on_sighting=on_sighting,
+            on_live=self._count_life,
             application_id=application_id,
             application_name=application_name,
             press_interval=press_interval,
@@ -187,7 +189,7 @@ class DiscordAccounts:
 
     def health(self) -> dict[bytes, AccountHealth]:
         """Return how every such account fares, by the SHA-256 of its token."""
-        return {token.digest: _health_of(self._state(token, its)) for token, its in self._accounts.items()}
+        return {token.digest: _health_of(its) for token, its in self._accounts.items()}
 
     def session_counts(self) -> Mapping[tuple[str, str], int]:
         """Return how many accounts there are by link and standing."""
@@ -235,6 +237,10 @@ class DiscordAccounts:
         """
         return dict(self._left) if self._is_stopped else self._sessions()
 
+    def lives(self) -> int:
+        """Return how many sessions have begun, or gone on, since this process did."""
+        return self._lives
+
     def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
         """Go on with these sessions where their tokens are asked for. Call it before that."""
         # Accounts that were only read with have no session, and would not take up this one.
@@ -244,6 +250,9 @@ class DiscordAccounts:
         self._resume.update(sessions)
 
     # Inside
+
+    def _count_life(self) -> None:
+        self._lives += 1
 
     def _sessions(self) -> dict[bytes, KeptSession]:
         live = {
@@ -283,12 +292,10 @@ class DiscordAccounts:
 
     def _state(self, token: Secret, account: DiscordAccount) -> AccountState:
         standing = account.standing
-        gateway = account.gateway
-        link = Link.CONNECTING if gateway.is_running else Link.OFFLINE
         return AccountState(
             account=token.masked,
-            user_id=gateway.user_id,
-            link=link if gateway.live is None else Link.LIVE,
+            user_id=account.gateway.user_id,
+            link=_link_of(account),
             standing=standing.standing.value,
             reason=standing.reason,
             until=standing.until,
@@ -303,8 +310,21 @@ _STATES = {
 }
 
 
-def _health_of(its: AccountState) -> AccountHealth:
-    state = _STATES[its.link] if its.standing == Standing.GOOD else HealthState(its.standing)
+#: Looked at every second for each of thousands of accounts, with most of which nothing is the matter.
+_WELL = {link: AccountHealth(state=state) for link, state in _STATES.items()}
+
+
+def _link_of(account: DiscordAccount) -> Link:
+    if account.gateway.live is not None:
+        return Link.LIVE
+    return Link.CONNECTING if account.gateway.is_running else Link.OFFLINE
+
+
+def _health_of(account: DiscordAccount) -> AccountHealth:
+    its, link = account.standing, _link_of(account)
+    if its.standing is Standing.GOOD and not its.reason and its.until is None:
+        return _WELL[link]
+    state = _STATES[link] if its.standing is Standing.GOOD else HealthState(its.standing.value)
     return AccountHealth(state=state, reason=its.reason, until=its.until)
 
 

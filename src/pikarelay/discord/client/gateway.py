@@ -75,6 +75,7 @@ class Gateway:
         reader: DispatchReader,
         on_sighting: OnSighting,
         on_stopped: Callable[[Stopped], None],
+        on_live: Callable[[], None],
         may_connect: Callable[[], bool] = lambda: True,
         jitter: Callable[[], float],
         version: int = 9,
@@ -92,6 +93,7 @@ class Gateway:
         self._on_sighting = on_sighting
         self._on_stopped = on_stopped
         self._may_connect = may_connect
+        self._on_live = on_live
         self._jitter = jitter
         self._log = log.bind(account=token.masked)
         self._token = token
@@ -220,6 +222,7 @@ class Gateway:
 
     def _go_live(self) -> None:
         self._lives += 1
+        self._on_live()
         self._announce()
 
     async def _address(self) -> str:

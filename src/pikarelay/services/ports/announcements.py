@@ -32,6 +32,8 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     news: News
     job_id: str = ""
     channel: str = ""
+    #: Whether an ended job leaves something to do: a callback, or copies. True also where that is not known.
+    leaves_work: bool = True
 
 
 Hear = Callable[[Announcement], None]

@@ -35,6 +35,10 @@ class Sessions(Protocol):
         """Return what each session can be gone on with, under the SHA-256 of its token. Also after a stop."""
         ...
 
+    def lives(self) -> int:
+        """Return a number that grows whenever a session begins or goes on. To be asked often, where `sessions` is not."""
+        ...
+
     def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
         """Go on with these sessions where their tokens are asked for. Call it before that."""
         ...

@@ -159,8 +159,13 @@ replay_callback = (
     .values(due=p("due"), begun=p("begun"), tries=p("tries"), state=p("state"), trigger=p("trigger"))
     .where(s.callbacks.c.callback_id == p("this_callback"))
 )
-next_fresh = sa.select(sa.func.min(s.callback_targets.c.due)).where(s.is_fresh)
-next_failing = sa.select(sa.func.min(s.callback_targets.c.due)).where(s.is_failing)
+# One statement for both, each of which has an index of its own.
+next_callback = sa.select(
+    *(
+        sa.select(sa.func.min(s.callback_targets.c.due)).where(queue).scalar_subquery()
+        for queue in (s.is_fresh, s.is_failing)
+    )
+)
 # Nothing is remembered of a target whose last callback is pruned, unless the operator has switched it off.
 _is_idle = sa.and_(
     s.callback_targets.c.is_held.is_(sa.false()),

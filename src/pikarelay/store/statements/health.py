@@ -17,6 +17,9 @@ keep_account_health = Insert(
         s.account_health.c.seen,
     ),
 )
+#: How many are written by one statement.
+HEALTHS_AT_ONCE = 32
+keep_account_healths = keep_account_health._replace(rows=HEALTHS_AT_ONCE)
 forget_account_health = sa.delete(s.account_health).where(s.account_health.c.digest == p("this_digest"))
 prune_account_health = sa.delete(s.account_health).where(s.account_health.c.seen < p("before"))
 account_health = sa.select(*s.account_health.c).where(s.account_health.c.seen >= p("since"))

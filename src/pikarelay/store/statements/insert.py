@@ -21,6 +21,8 @@ class Insert(NamedTuple):
     #: The columns that a conflicting row takes over from the new one.
     replace: tuple[sa.Column[object] | sa.Column[str] | sa.Column[int], ...] = ()
     returning: sa.Column[str] | sa.Column[int] | None = None
+    #: How many rows it takes at once. With several, the parameters of each have its number behind their names: `digest_0`.
+    rows: int = 1
 
 
 Statement = Insert | sa.Executable

@@ -49,20 +49,15 @@ executing = (
     .where(s.jobs.c.caller_id == p("caller_id"), s.unfinished)
     .order_by(*_by_age)
 )
+_OPEN, _GHOST, _OWNER = (sa.literal_column(f"'{what}'", sa.Text) for what in ("open", "ghost", "owner"))
 # A waiting press has not left this server, so no message of the bot can be about it.
-open_jobs = (
-    sa.select(*s.jobs.c)
-    .where(
-        s.jobs.c.channel == p("channel"),
-        s.unfinished,
-        s.jobs.c.phase != sa.literal_column(f"'{PressPhase.WAITING.value}'"),
-    )
-    .order_by(s.jobs.c.sent, s.jobs.c.job_id)
+_open_jobs = sa.select(_OPEN.label("what"), *s.jobs.c).where(
+    s.jobs.c.channel == p("channel"),
+    s.unfinished,
+    s.jobs.c.phase != sa.literal_column(f"'{PressPhase.WAITING.value}'"),
 )
-ghosts = (
-    sa.select(*s.jobs.c)
-    .where(s.jobs.c.channel == p("channel"), s.haunting, s.jobs.c.sent > p("since"))
-    .order_by(s.jobs.c.sent, s.jobs.c.job_id)
+_ghosts = sa.select(_GHOST.label("what"), *s.jobs.c).where(
+    s.jobs.c.channel == p("channel"), s.haunting, s.jobs.c.sent > p("since")
 )
 # Those that another's job could be mistaken for.
 ghosts_beside_jobs = (
@@ -75,9 +70,20 @@ ghosts_beside_jobs = (
     .order_by(s.jobs.c.sent, s.jobs.c.job_id)
 )
 # A fixed number of places, the rest filled up: the text stays the same for any number of ids.
-owners = sa.select(s.message_owners.c.message_id, s.message_owners.c.job_id).where(
-    s.message_owners.c.message_id.in_([p(f"id_{n}", type_=sa.Text) for n in range(OWNERS_AT_ONCE)])
-)
+_is_owned = s.message_owners.c.message_id.in_([p(f"id_{n}", type_=sa.Text) for n in range(OWNERS_AT_ONCE)])
+owners = sa.select(s.message_owners.c.message_id, s.message_owners.c.job_id).where(_is_owned)
+# In a row of the shape of a job's, in which all else is NULL.
+_owners_as_jobs = sa.select(
+    _OWNER.label("what"),
+    *(
+        (
+            s.message_owners.c[its.name] if its.name in s.message_owners.c else sa.cast(sa.null(), its.type)
+        ).label(its.name)
+        for its in s.jobs.c
+    ),
+).where(_is_owned)
+# All in one, for it is asked about each message and before each press, and must be of one moment.
+sightings = sa.union_all(_open_jobs, _ghosts, _owners_as_jobs)
 closed_messages = (
     sa.select(s.message_owners.c.message_id)
     .join_from(s.message_owners, s.jobs, s.message_owners.c.job_id == s.jobs.c.job_id)

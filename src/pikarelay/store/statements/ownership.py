@@ -69,6 +69,13 @@ fence = (
     .where(s.holdings.c.name == p("name"), s.holdings.c.owner == p("owner"), s.holdings.c.epoch == p("epoch"))
     .with_for_update(read=True)
 )
+# The same for many, in one order for everybody.
+fence_many = (
+    sa.select(*s.holdings.c)
+    .where(_is_one_of, s.holdings.c.owner == p("owner"))
+    .order_by(s.holdings.c.name)
+    .with_for_update(read=True)
+)
 
 account_seats = sa.select(s.accounts.c.caller_id, s.accounts.c.channel, s.accounts.c.discord_token)
 job_seats = sa.select(s.jobs.c.job_id, s.jobs.c.channel, s.jobs.c.discord_token).where(s.unfinished)

@@ -10,4 +10,7 @@ gateway_sessions = sa.select(*s.gateway_sessions.c)
 put_gateway_session = Insert(
     s.gateway_sessions, key=(s.gateway_sessions.c.digest,), replace=(s.gateway_sessions.c.session,)
 )
+#: How many are written by one statement: a worker has thousands, and writes them every few seconds.
+SESSIONS_AT_ONCE = 32
+put_gateway_sessions = put_gateway_session._replace(rows=SESSIONS_AT_ONCE)
 forget_gateway_session = sa.delete(s.gateway_sessions).where(s.gateway_sessions.c.digest == p("digest"))

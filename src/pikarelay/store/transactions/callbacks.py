@@ -205,8 +205,7 @@ def _replay(records: Sequence[CallbackRecord], now: datetime) -> Transaction[tup
 
 
 def next_callback() -> Transaction[datetime | None]:
-    ((fresh,),) = yield "next_fresh", {}
-    ((failing,),) = yield "next_failing", {}
+    ((fresh, failing),) = yield "next_callback", {}
     return min((rows.from_ms(due) for due in (fresh, failing) if due is not None), default=None)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from pikarelay.jobs.job import Account, Caller
 from pikarelay.services.ports import ApiToken, Holder, News
@@ -10,6 +12,8 @@ from pikarelay.store.rules import AlreadyThere
 from pikarelay.store.transactions.form import Transaction, announce
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
+
+_NOTHING: Final[Mapping[tuple[object, ...], Account]] = MappingProxyType({})
 
 
 def holder(digest: bytes) -> Transaction[Holder | None]:
@@ -83,12 +87,22 @@ def account(caller_id: str, channel: str, vault: Vault) -> Transaction[Account |
     return accounts[0] if accounts else None
 
 
-def accounts(caller_id: str | None, vault: Vault) -> Transaction[tuple[Account, ...]]:
+def accounts(
+    caller_id: str | None, vault: Vault, known: Mapping[tuple[object, ...], Account] = _NOTHING
+) -> Transaction[dict[tuple[object, ...], Account]]:
+    """
+    Return each account by its row, as it is sealed.
+
+    `known` has accounts by their rows: one that has not changed needs not be unsealed again.
+    """
     if caller_id is None:
         found = yield "accounts", {}
     else:
         found = yield "accounts_of_caller", {"caller_id": caller_id}
-    return (yield from opened(rows.account_from, found, vault))
+    its = [tuple(row) for row in found]
+    new = [row for row in its if row not in known]
+    opened_now = dict(zip(new, (yield from opened(rows.account_from, new, vault)), strict=True))
+    return {row: opened_now[row] if row in opened_now else known[row] for row in its}
 
 
 def delete_account(caller_id: str, channel: str) -> Transaction[bool]:

@@ -1,6 +1,6 @@
 """What a transaction is to whoever writes one."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Final, TypeVar
 
 from pikarelay.services.ports import News
@@ -13,6 +13,21 @@ Transaction = Generator[tuple[str, Params], Sequence[Row], T]
 ANNOUNCE: Final = "announce"
 
 
-def announce(news: News, job_id: str = "", channel: str = "") -> tuple[str, Params]:
+def in_rows(one: str, many: str, params: Iterable[Params], at_once: int) -> Transaction[None]:
+    """Insert rows by the statement `many`, which takes `at_once` of them; those that do not fill it, one by one."""
+    some = list(params)
+    whole = len(some) - len(some) % at_once
+    for start in range(0, whole, at_once):
+        yield (
+            many,
+            {f"{k}_{n}": v for n, its in enumerate(some[start : start + at_once]) for k, v in its.items()},
+        )
+    for its in some[whole:]:
+        yield one, its
+
+
+def announce(
+    news: News, job_id: str = "", channel: str = "", *, leaves_work: bool = True
+) -> tuple[str, Params]:
     """Return what a transaction yields to tell everybody. It is answered with no rows."""
-    return ANNOUNCE, {"news": news, "job_id": job_id, "channel": channel}
+    return ANNOUNCE, {"news": news, "job_id": job_id, "channel": channel, "leaves_work": leaves_work}

@@ -29,7 +29,13 @@ from pikarelay.store.transactions.ownership import is_held
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
-_SEALED = list(jobs_table.c).index(jobs_table.c.discord_token)
+_COLUMNS = list(jobs_table.c)
+_SEALED = _COLUMNS.index(jobs_table.c.discord_token)
+_JOB_ID = _COLUMNS.index(jobs_table.c.job_id)
+_MESSAGE_ID = _COLUMNS.index(jobs_table.c.message_id)
+_SENT = _COLUMNS.index(jobs_table.c.sent)
+#: After all presses there will be.
+_NEVER = 2**62
 
 
 def job(job_id: str, vault: Vault) -> Transaction[Job | None]:
@@ -76,21 +82,32 @@ def executing(caller_id: str) -> Transaction[tuple[str, ...]]:
 def sightings(
     channel: str, message_ids: Sequence[str], ghosts_since: datetime | None, vault: Vault
 ) -> Transaction[Sightings]:
-    owners: dict[str, str] = {}
-    for start in range(0, len(message_ids), OWNERS_AT_ONCE):
-        some = message_ids[start : start + OWNERS_AT_ONCE]
-        places = [*some, *[some[0]] * (OWNERS_AT_ONCE - len(some))]
-        found = yield "owners", {f"id_{n}": message_id for n, message_id in enumerate(places)}
-        owners.update((message_id, job_id) for message_id, job_id in found)
-    found = yield "open_jobs", {"channel": channel}
-    ghosts: Sequence[Row] = ()
-    if ghosts_since is not None:
-        ghosts = yield "ghosts", {"channel": channel, "since": rows.to_ms(ghosts_since)}
+    """Return what is there, in one statement if `message_ids` are `OWNERS_AT_ONCE` or fewer."""
+    some, more = message_ids[:OWNERS_AT_ONCE], message_ids[OWNERS_AT_ONCE:]
+    since = _NEVER if ghosts_since is None else rows.to_ms(ghosts_since)
+    found: dict[str, list[Row]] = {"open": [], "ghost": [], "owner": []}
+    for what, *its in (yield "sightings", {**_places(some), "channel": channel, "since": since}):
+        found[what].append(its)
+    owners = {row[_MESSAGE_ID]: row[_JOB_ID] for row in found["owner"]}
+    for start in range(0, len(more), OWNERS_AT_ONCE):
+        others = yield "owners", _places(more[start : start + OWNERS_AT_ONCE])
+        owners.update((message_id, job_id) for message_id, job_id in others)
     return Sightings(
-        open_jobs=(yield from opened(rows.job_from, found, vault)),
+        open_jobs=(yield from opened(rows.job_from, sorted(found["open"], key=_by_press), vault)),
         owners=owners,
-        ghosts=(yield from opened(rows.job_from, ghosts, vault)),
+        ghosts=(yield from opened(rows.job_from, sorted(found["ghost"], key=_by_press), vault)),
     )
+
+
+def _places(message_ids: Sequence[str]) -> Params:
+    """Return the ids as a statement takes them, the last places filled up with what is no message's."""
+    places = [*message_ids, *[""] * (OWNERS_AT_ONCE - len(message_ids))]
+    return {f"id_{n}": message_id for n, message_id in enumerate(places)}
+
+
+def _by_press(row: Row) -> tuple[int, str]:
+    """Return the key by which rows of jobs are in the order of their presses."""
+    return row[_SENT] or 0, row[_JOB_ID]
 
 
 def closed_messages(message_ids: Sequence[str]) -> Transaction[frozenset[str]]:
@@ -162,7 +179,9 @@ def change(
     if decided.copies is not None:
         yield from insert_copies(decided.copies, job_id)
     if before.status is not after.status:
-        yield announce(News.ENDED if after.is_final else News.CHANGED, job_id, after.channel)
+        leaves_work = decided.callback is not None or decided.copies is not None
+        news = News.ENDED if after.is_final else News.CHANGED
+        yield announce(news, job_id, after.channel, leaves_work=leaves_work)
     return after
 
 

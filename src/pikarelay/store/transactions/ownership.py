@@ -27,6 +27,20 @@ def is_held(name: str, holds: Holds | None) -> Transaction[bool]:
     return bool((yield "fence", {"name": name, "owner": hold.owner, "epoch": hold.epoch}))
 
 
+def held_of(names: Sequence[str], holds: Holds | None) -> Transaction[frozenset[str]]:
+    """Return those of many names that are held as `holds` believes, and let nobody take them before the end of the transaction."""
+    if holds is None:
+        return frozenset(names)
+    believed = {name: hold for name in sorted(names) if (hold := holds.hold(name)) is not None}
+    held: set[str] = set()
+    for some in _portions(list(believed)):
+        owner = believed[str(some["name_0"])].owner
+        for name, _owner, epoch in (yield "fence_many", {**some, "owner": owner}):
+            if epoch == believed[name].epoch:
+                held.add(name)
+    return frozenset(held)
+
+
 def beat(worker_id: str, lease: timedelta, locked: int | None) -> Transaction[None]:
     """Renew a lease. `locked` is since when the worker holds its lock."""
     yield "put_worker", {"worker_id": worker_id, "until": 0, "locked": locked}

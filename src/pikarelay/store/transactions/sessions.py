@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 from pikarelay.jobs.ownership import session_name_of
 from pikarelay.services.ports import Holds, KeptSession
 from pikarelay.store import rows
-from pikarelay.store.transactions.form import Transaction
-from pikarelay.store.transactions.ownership import is_held
+from pikarelay.store.statements.sessions import SESSIONS_AT_ONCE
+from pikarelay.store.transactions.form import Transaction, in_rows
+from pikarelay.store.transactions.ownership import held_of
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
@@ -15,12 +16,18 @@ def keep_sessions(
     sessions: Mapping[bytes, KeptSession], forgotten: Collection[bytes], vault: Vault, holds: Holds | None
 ) -> Transaction[None]:
     # In one order for everybody, so that two never wait for each other.
-    for digest in sorted({*sessions, *forgotten}):
-        if not (yield from is_held(session_name_of(digest), holds)):
-            continue
-        if digest in sessions:
-            yield "put_gateway_session", rows.session_params(digest, sessions[digest], vault)
-        else:
+    named = {digest: session_name_of(digest) for digest in sorted({*sessions, *forgotten})}
+    held = yield from held_of(list(named.values()), holds)
+    ours = [digest for digest, name in named.items() if name in held]
+    kept = [digest for digest in ours if digest in sessions]
+    for start in range(0, len(kept), SESSIONS_AT_ONCE):
+        some = [
+            rows.session_params(digest, sessions[digest], vault)
+            for digest in kept[start : start + SESSIONS_AT_ONCE]
+        ]
+        yield from in_rows("put_gateway_session", "put_gateway_sessions", some, SESSIONS_AT_ONCE)
+    for digest in ours:
+        if digest not in sessions:
             yield "forget_gateway_session", {"digest": digest}
 
 

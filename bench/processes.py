@@ -147,11 +147,15 @@ def ask(url: str, body: Json | None = None) -> Any:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its children so far, user and system."""
-    # The name, in brackets, may hold blanks.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """Return the processor time of a process and its children so far, user and system; 0 for one that has ended."""
+    try:
+        # The name, in brackets, may hold blanks.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = _children(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
     own = (int(fields[11]) + int(fields[12])) / _TICKS
-    return own + sum(map(cpu_seconds, _children(pid)))
+    return own + sum(map(cpu_seconds, children))
 
 
 def resident_kib(pid: int) -> int:

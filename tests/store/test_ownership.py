@@ -140,6 +140,11 @@ async def test_fence(sql: SqliteStore | PostgresStore) -> None:
 
     with pytest.raises(NotHeld):
         await sql.held_by(old).change("job-0001", touch)
+    await put(sql, a_job(2, channel="200"))
+    with pytest.raises(NotHeld):
+        # Nobody has ever held its channel.
+        await sql.held_by(new).change("job-0002", touch)
+    assert await sql.held_by(new).change("job-0003", touch) is None
     await sql.held_by(old).keep_sessions({token: replace(session, sequence=9)})
     assert {token: session} == await sql.kept_sessions()
     job = await sql.held_by(new).change("job-0001", touch)

@@ -16,7 +16,9 @@ from msgspec.structs import replace
 from pikarelay.errors import TooManyJobs, Unavailable
 from pikarelay.jobs.admission import admit
 from pikarelay.jobs.job import Job
-from pikarelay.services.ports import Change
+from pikarelay.jobs.ownership import channel_name
+from pikarelay.services.ownership import Holdings
+from pikarelay.services.ports import Change, NotHeld
 from pikarelay.store import transactions
 from pikarelay.store.migrations import DatabaseUnreachable, SchemaOutdated, migrate, schema_state
 from pikarelay.store.postgres import PostgresStore
@@ -195,6 +197,46 @@ class TestSeveralNodes:
             )
 
             assert ["1", "2"] == done
+
+
+class TestFence:
+    """A change locks its job and its channel's holding in one statement, which may have to wait for either."""
+
+    @asynccontextmanager
+    async def changing(
+        self, postgres: PostgresServer, key: RootKey, meanwhile: str
+    ) -> AsyncIterator[asyncio.Task[Job | None]]:
+        """Yield a change of a held job that had to wait for a transaction which ran `meanwhile`, and is committed by now."""
+        url, holds = postgres.new_database(), Holdings("me")
+        async with PostgresStore.open(url, root_key=key, connections=4) as store:
+            await put(store, a_job(1))
+            holds.take(await store.claim([[channel_name("100")]], "me", []))
+            other = await asyncpg.connect(url)
+            try:
+                async with other.transaction():
+                    await other.execute(meanwhile)
+                    change = asyncio.create_task(store.held_by(holds).change("job-0001", touch))
+                    async with asyncio.timeout(SOON):
+                        while not await raw(url, "SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 -- nobody tells
+                            await asyncio.sleep(0.01)
+                yield change
+            finally:
+                await other.close()
+
+    async def test_taken_over_meanwhile(self, postgres: PostgresServer, key: RootKey) -> None:
+        """A change that waited for another worker to take its channel over writes nothing."""
+        taken = "UPDATE holdings SET owner = 'somebody', epoch = epoch + 1"
+        async with self.changing(postgres, key, taken) as change:
+            with pytest.raises(NotHeld):
+                await change
+
+    async def test_changed_meanwhile(self, postgres: PostgresServer, key: RootKey) -> None:
+        """A change that waited for another one is made on what that has left."""
+        async with self.changing(postgres, key, "UPDATE jobs SET interaction_id = '7'") as change:
+            changed = await change
+
+        assert changed is not None
+        assert ("7", 1) == (changed.press.interaction_id, changed.message_flags)
 
 
 class TestTroubles:

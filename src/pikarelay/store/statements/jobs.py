@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam as p
 
 from pikarelay.jobs.job import PressPhase, Status
+from pikarelay.jobs.ownership import channel_name
 from pikarelay.store import schema as s
 from pikarelay.store.statements.insert import NO_OFFSET, Insert
 
@@ -106,6 +107,18 @@ forget_key = sa.delete(s.request_keys).where(
 )
 insert_key = Insert(s.request_keys, returning=s.request_keys.c.request_key)
 job_to_change = _any_job.with_for_update()
+# The same with who holds its channel, which nobody else can take before the end of the transaction. That row's lock is shared, so
+# that a worker's changes do not wait for each other; Core has one kind of lock for all tables of a statement.
+held_job_to_change = (
+    sa.select(*s.jobs.c, s.holdings.c.owner, s.holdings.c.epoch)
+    .join_from(
+        s.jobs,
+        s.holdings,
+        s.holdings.c.name == sa.literal_column(f"'{channel_name('')}'", sa.Text) + s.jobs.c.channel,
+    )
+    .where(s.jobs.c.job_id == p("job_id"))
+    .suffix_with("FOR UPDATE OF jobs FOR SHARE OF holdings", dialect="postgresql")
+)
 # Only what can change: SQLite rewrites an index whenever a column of it is named here, changed or not.
 update_job = (
     sa.update(s.jobs)

@@ -65,12 +65,6 @@ release_holding = (
 release_all = sa.update(s.holdings).values(owner=sa.null()).where(s.holdings.c.owner == p("this_owner"))
 # Shared, so that a worker's changes do not wait for each other; whoever takes over waits for all of them.
 fence = (
-    sa.select(s.holdings.c.name)
-    .where(s.holdings.c.name == p("name"), s.holdings.c.owner == p("owner"), s.holdings.c.epoch == p("epoch"))
-    .with_for_update(read=True)
-)
-# The same for many, in one order for everybody.
-fence_many = (
     sa.select(*s.holdings.c)
     .where(_is_one_of, s.holdings.c.owner == p("owner"))
     .order_by(s.holdings.c.name)

@@ -9,6 +9,7 @@ from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
     KEY_LIFETIME,
     Change,
+    Hold,
     Holds,
     KeyedJob,
     KeyTaken,
@@ -25,13 +26,13 @@ from pikarelay.store.statements.jobs import MESSAGES_AT_ONCE, OWNERS_AT_ONCE, UP
 from pikarelay.store.transactions.callbacks import insert_callback
 from pikarelay.store.transactions.form import Transaction, announce
 from pikarelay.store.transactions.mirror import insert_copies
-from pikarelay.store.transactions.ownership import is_held
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
 
 _COLUMNS = list(jobs_table.c)
 _SEALED = _COLUMNS.index(jobs_table.c.discord_token)
 _JOB_ID = _COLUMNS.index(jobs_table.c.job_id)
+_CHANNEL = _COLUMNS.index(jobs_table.c.channel)
 _MESSAGE_ID = _COLUMNS.index(jobs_table.c.message_id)
 _SENT = _COLUMNS.index(jobs_table.c.sent)
 #: After all presses there will be.
@@ -158,18 +159,16 @@ def _use_key(job: Job, key: RequestKey) -> Transaction[None]:
 def change(
     job_id: str, decide: Callable[[Job], Change | None], vault: Vault, holds: Holds | None = None
 ) -> Transaction[Job | None]:
-    found = yield "job_to_change", {"job_id": job_id}
-    if not found:
+    row = yield from _row_to_change(job_id, holds)
+    if row is None:
         return None
-    (before,) = yield from opened(rows.job_from, found, vault)
-    if not (yield from is_held(channel_name(before.channel), holds)):
-        raise NotHeld(channel_name(before.channel))
+    (before,) = yield from opened(rows.job_from, [row], vault)
     decided = decide(before)
     if decided is None:
         return None
     after = decided.job
     check_identity(before, after)
-    yield "update_job", _updated(before, found[0], after, vault)
+    yield "update_job", _updated(before, row, after, vault)
     if decided.message_id is not None:
         yield from _own_message(decided.message_id, job_id, adopts=decided.adopts)
     if decided.orphan is not None:
@@ -183,6 +182,25 @@ def change(
         news = News.ENDED if after.is_final else News.CHANGED
         yield announce(news, job_id, after.channel, leaves_work=leaves_work)
     return after
+
+
+def _row_to_change(job_id: str, holds: Holds | None) -> Transaction[Row | None]:
+    """Lock a job, and that its channel is held as `holds` believes. Raises `NotHeld`."""
+    if holds is None:
+        found = yield "job_to_change", {"job_id": job_id}
+        return found[0] if found else None
+    found = yield "held_job_to_change", {"job_id": job_id}
+    if found:
+        *row, owner, epoch = found[0]
+        name = channel_name(row[_CHANNEL])
+        if holds.hold(name) != Hold(owner, epoch):
+            raise NotHeld(name)
+        return row
+    # There is no such job, or nobody has held its channel yet.
+    found = yield "job_to_change", {"job_id": job_id}
+    if found:
+        raise NotHeld(channel_name(found[0][_CHANNEL]))
+    return None
 
 
 def _own_message(message_id: str, job_id: str, *, adopts: bool) -> Transaction[None]:

@@ -17,25 +17,15 @@ _MILLISECOND = timedelta(milliseconds=1)
 _FORGOTTEN_AFTER = timedelta(hours=1)
 
 
-def is_held(name: str, holds: Holds | None) -> Transaction[bool]:
-    """Say whether `name` is held as `holds` believes, and let nobody take it before the end of the transaction."""
-    if holds is None:
-        return True
-    hold = holds.hold(name)
-    if hold is None:
-        return False
-    return bool((yield "fence", {"name": name, "owner": hold.owner, "epoch": hold.epoch}))
-
-
 def held_of(names: Sequence[str], holds: Holds | None) -> Transaction[frozenset[str]]:
-    """Return those of many names that are held as `holds` believes, and let nobody take them before the end of the transaction."""
+    """Return those names that are held as `holds` believes, and let nobody take them before the end of the transaction."""
     if holds is None:
         return frozenset(names)
     believed = {name: hold for name in sorted(names) if (hold := holds.hold(name)) is not None}
     held: set[str] = set()
     for some in _portions(list(believed)):
         owner = believed[str(some["name_0"])].owner
-        for name, _owner, epoch in (yield "fence_many", {**some, "owner": owner}):
+        for name, _owner, epoch in (yield "fence", {**some, "owner": owner}):
             if epoch == believed[name].epoch:
                 held.add(name)
     return frozenset(held)

@@ -34,7 +34,7 @@ _JOBS_A_SECOND = 8
 #: Between being told to talk and what is measured.
 _WARM_SECONDS = 5.0
 #: How long it may take until all sessions are there.
-_PATIENCE_SECONDS = 240.0
+_PATIENCE_SECONDS = 600.0
 _LAG_AIM_MS = 50.0
 
 
@@ -200,7 +200,7 @@ def _under_load(stage: Stage, pid: int, users: Sequence[tuple[str, str]], second
     local.post("/apps/Crowd/settings", {"rate": 0})
     time.sleep(2 * FLUSH_SECONDS)
     lines = [line for line in stalls(pulse) if began < line["at"] < ended]
-    felt, own = (_lags([line[kind] for line in lines], took) for kind in ("late", "stalled"))
+    felt, own = (lags([line[kind] for line in lines], took) for kind in ("late", "stalled"))
     rate = (now["left"] - heard["left"]) / took
     cores = ", ".join(f"{name} {share:.2f}" for name, share in used.items())
     waiting = now["pushed"] - now["left"] - (heard["pushed"] - heard["left"])
@@ -215,14 +215,14 @@ def _under_load(stage: Stage, pid: int, users: Sequence[tuple[str, str]], second
     ]  # fmt: skip
 
 
-def _lags(late: Sequence[float], seconds: float) -> list[float]:
+def lags(late: Sequence[float], seconds: float) -> list[float]:
     """
     Return how long each moment of that time waited for the loop, a moment every five milliseconds.
 
     Whatever came while the loop stood still waited too, each for what was left.
     """
-    lags = [each - n * EVERY_SECONDS for each in late for n in range(int(each / EVERY_SECONDS) + 1)]
-    return lags + [0.0] * max(0, round(seconds / EVERY_SECONDS) - len(lags))
+    waited = [each - n * EVERY_SECONDS for each in late for n in range(int(each / EVERY_SECONDS) + 1)]
+    return waited + [0.0] * max(0, round(seconds / EVERY_SECONDS) - len(waited))
 
 
 async def _jobs(api: Relay, users: Sequence[tuple[str, str]], seconds: float) -> list[float]:

@@ -102,19 +102,17 @@ class Crowd:
         """Say so much that `rate` dispatches leave in a second, on average."""
         loop = asyncio.get_running_loop()
         began, self._behind = loop.time(), 0.0
-        shares = self._ways()
+        shares = self.ways()
         heard = dict.fromkeys(shares, 0)
         for tick in itertools.count(1):
             due = began + tick * _TICK_SECONDS
             await asyncio.sleep(due - loop.time())
             self._behind = max(self._behind, loop.time() - due)
-            while sum(heard.values()) < rate * tick * _TICK_SECONDS:
-                way = min(shares, key=lambda way: heard[way] / shares[way])
-                heard[way] += next(way)
+            say(shares, heard, rate * tick * _TICK_SECONDS)
 
     # What is said. Each returns, time after time, how many sessions heard of it.
 
-    def _ways(self) -> dict[Iterator[int], int]:
+    def ways(self) -> dict[Iterator[int], int]:
         """Return all there are, and the share of each."""
         directory = self.world.directory
         users = [user for user in directory.users.values() if not user.bot]
@@ -196,6 +194,13 @@ class Crowd:
 
     def _direct(self, user: User, bot: User) -> Channel:
         return self.world.directory.direct_channel(user.id, bot.id)[0]
+
+
+def say(shares: Mapping[Iterator[int], int], heard: dict[Iterator[int], int], wanted: float) -> None:
+    """Say more, each kind according to its share, until so much was heard in all."""
+    while sum(heard.values()) < wanted:
+        way = min(shares, key=lambda way: heard[way] / shares[way])
+        heard[way] += next(way)
 
 
 async def _serve() -> None:

@@ -93,7 +93,11 @@ def _counted(log: Path, start: int, known: Mapping[str, str]) -> Counter[str]:
     """Return how often each statement was run since the log had that size."""
     with log.open("rb") as file:
         file.seek(start)
-        text = file.read().decode(errors="replace")
+        return counted(file.read().decode(errors="replace"), known)
+
+
+def counted(text: str, known: Mapping[str, str]) -> Counter[str]:
+    """Count the statements of a log by name; those without one, by how they begin. Pure."""
     counts: Counter[str] = Counter()
     # Lines that go on begin with a tab.
     for entry in re.split(r"\n(?!\t)", text):

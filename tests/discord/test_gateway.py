@@ -329,3 +329,30 @@ async def test_what_was_not_taken_in_is_heard_again(
 
     assert Kind.RESULT is result.kind
     assert listener.all(FeedInterrupted) == []
+
+
+async def test_a_session_is_known_while_it_is_left(
+    make_accounts: Callable[..., DiscordAccounts], token: Secret, channel: str
+) -> None:
+    """A session that is being closed for somebody else can be gone on with at any moment, however long that takes."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_identity: Identity, sighting: Sighting) -> None:
+        if isinstance(sighting, BotMessage):
+            reached.set()
+            await go_on.wait()
+
+    accounts = make_accounts(on_sighting=slow)
+    await accounts.identify(token, channel)
+    await order(accounts, token, channel, "1001")
+    await asyncio.wait_for(reached.wait(), 15)
+    before = accounts.sessions()
+    leaving = asyncio.create_task(accounts.leave(token))
+    await asyncio.sleep(0)
+    assert not accounts.tokens()
+    meanwhile = accounts.sessions()
+    go_on.set()
+    await leaving
+
+    assert before.keys() == meanwhile.keys() == accounts.sessions().keys() == {token.digest}
+    assert meanwhile[token.digest].sequence <= accounts.sessions()[token.digest].sequence

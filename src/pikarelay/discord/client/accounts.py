@@ -220,9 +220,10 @@ class DiscordAccounts:
         account = self._accounts.pop(token, None)
         if account is None:
             return
+        # Known all the while: with thousands to close it takes its time, and whoever asks meanwhile would take it for forgotten.
+        self._keep(token, account)
         await account.stop()
-        if (kept := _kept_of(account)) is not None:
-            self._resume[token.digest] = kept
+        self._keep(token, account)
 
     def drop(self, digests: Collection[bytes]) -> None:
         """Know nothing more of these sessions: somebody else goes on with them."""
@@ -250,6 +251,10 @@ class DiscordAccounts:
         self._resume.update(sessions)
 
     # Inside
+
+    def _keep(self, token: Secret, account: DiscordAccount) -> None:
+        if (kept := _kept_of(account)) is not None:
+            self._resume[token.digest] = kept
 
     def _count_life(self) -> None:
         self._lives += 1

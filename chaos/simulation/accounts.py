@@ -56,6 +56,8 @@ class Accounts:
         self._accounts: dict[str, _Account] = {}
         self._resume: dict[bytes, KeptSession] = {}
         self._commands: dict[str, Command] = {}
+        #: The ids of all sessions that there were.
+        self._lived: set[str] = set()
 
     # As a worker of the server
 
@@ -80,6 +82,10 @@ class Accounts:
             if (kept := account.session.kept()) is not None
         }
         return {**self._resume, **live}
+
+    def lives(self) -> int:
+        self._lived |= {kept.session_id for kept in self.sessions().values()}
+        return len(self._lived)
 
     def resume(self, sessions: Mapping[bytes, KeptSession]) -> None:
         self._resume.update(sessions)

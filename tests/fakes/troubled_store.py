@@ -31,6 +31,10 @@ class TroubledStore(FakeStore):
         stale, self.stale_sightings = self.stale_sightings, None
         return stale or await super().sightings(channel, message_ids, ghosts_since=ghosts_since)
 
+    async def unfinished(self) -> tuple[Job, ...]:
+        self._enter("unfinished")
+        return await super().unfinished()
+
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
         self._enter("change")
         return await super().change(job_id, decide)

@@ -12,7 +12,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
+from pikarelay.errors import (
+    AccountUnusable,
+    DiscordRateLimited,
+    DiscordRefused,
+    DiscordUnavailable,
+    Unavailable,
+)
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.messages import FeedInterrupted, Sighting
 from pikarelay.jobs.ownership import channel_name, session_name
@@ -31,6 +37,8 @@ _log = structlog.get_logger(__name__)
 _LOOK_AGAIN = timedelta(seconds=5)
 #: Between word of a changed account and the look at all: thousands may be set up one after the other.
 _LOOK_AFTER = timedelta(seconds=0.05)
+#: How soon a store is asked again that could not say what may have been missed.
+_LOOK_FOR_MISSED_AGAIN = timedelta(seconds=1)
 
 #: A token, and a channel that it listens to.
 Seat = tuple[Secret, str]
@@ -65,6 +73,9 @@ class GatewayListener:
         self._looking = asyncio.Lock()
         #: Whether a look is about to come.
         self._is_woken = False
+        #: Users of whose sessions something may have been missed that is not looked for yet, and whether somebody is about to.
+        self._missed: set[str] = set()
+        self._is_catching_up = False
         self._loop = Loop("account_watcher", self._watch_accounts)
 
     async def start(self) -> None:
@@ -148,14 +159,14 @@ class GatewayListener:
     async def on_sighting(self, identity: Identity, sighting: Sighting) -> None:
         """Take in what a session shows. Called in the session's order."""
         if isinstance(sighting, FeedInterrupted):
-            self._background.start(self._catch_up(identity))
+            self._catch_up_soon(identity)
         else:
             try:
                 await self._observer.observe(identity, sighting)
             except Exception:  # noqa: BLE001 - whatever it is, the session must go on
                 _log.exception("sighting.not_taken_in", sighting=type(sighting).__name__)
                 # The history still has it, should the trouble have passed by then.
-                self._background.start(self._catch_up(identity))
+                self._catch_up_soon(identity)
 
     async def _open(self, seat: Seat, left_open: Sequence[Job]) -> None:
         """Open one session, then read what the bot said about these jobs while nobody listened."""
@@ -168,9 +179,32 @@ class GatewayListener:
         else:
             await self._history.catch_up(left_open)
 
-    async def _catch_up(self, identity: Identity) -> None:
-        concerned = [*await self._store.unfinished(), *await self._view.ghosts()]
-        await self._history.catch_up(job for job in concerned if job.press.user_id == identity.user_id)
+    def _catch_up_soon(self, identity: Identity) -> None:
+        """Look once for all of whom something was missed by then: thousands may come at once, just when the store is slow."""
+        self._missed.add(identity.user_id)
+        if not self._is_catching_up:
+            self._is_catching_up = True
+            self._background.start(self._look_for_missed())
+
+    async def _look_for_missed(self) -> None:
+        try:
+            while self._missed:
+                users, self._missed = self._missed, set()
+                try:
+                    concerned = [*await self._store.unfinished(), *await self._view.ghosts()]
+                except Unavailable:
+                    self._missed |= users
+                    await self._clock.sleep(_LOOK_FOR_MISSED_AGAIN)
+                    continue
+                theirs = [job for job in concerned if job.press.user_id in users]
+                if theirs:
+                    # Reading takes as long as Discord does. Others need not wait for that.
+                    self._background.start(self._read(theirs))
+        finally:
+            self._is_catching_up = False
+
+    async def _read(self, jobs: Sequence[Job]) -> None:
+        await self._history.catch_up(jobs)
 
 
 def _of(seat: Seat, jobs: Sequence[Job]) -> list[Job]:

@@ -94,6 +94,35 @@ async def test_gap_is_filled_from_the_history(relay: FakeRelay, listener: Gatewa
     assert [CHANNEL] == [channel for channel, _ in relay.discord.histories_read]
 
 
+async def test_many_gaps_at_once(relay: FakeRelay, listener: GatewayListener) -> None:
+    """However many sessions have a gap at once, the store is asked once for what they may have missed, and all of it is read."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.store.jobs["b"] = a_running_job(
+        "b", channel=OTHER, press=a_press(PressPhase.SENT, user_id="6666", nonce="n")
+    )
+    for user_id in (USER, "6666", *map(str, range(50))):
+        await listener.on_sighting(Identity(user_id=user_id), FeedInterrupted())
+    await settle()
+
+    assert {CHANNEL, OTHER} == {channel for channel, _ in relay.discord.histories_read}
+    assert 1 == relay.store.calls["unfinished"]
+
+
+async def test_gap_while_the_store_is_away(relay: FakeRelay, listener: GatewayListener) -> None:
+    """A gap is remembered until the store can say what may have been missed."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.messages[a_result().id] = a_result()
+    relay.store.unavailable.add("unfinished")
+    await listener.on_sighting(US, FeedInterrupted())
+    await settle()
+    assert Status.COMPLETED is not relay.job().status
+    relay.store.unavailable.clear()
+    await relay.clock.advance(timedelta(seconds=1))
+    await settle()
+
+    assert Status.COMPLETED is relay.job().status
+
+
 async def test_gap_may_hide_a_ghost(relay: FakeRelay, listener: GatewayListener) -> None:
     """After a gap, what was said of a cancelled job is found as well, beside a press that still waits."""
     relay.store.jobs["g"] = a_running_job("g", status=Status.CANCELLED)

@@ -111,7 +111,11 @@ class Clients:
                 status, body = answer.status, await answer.json()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             refused = isinstance(error, aiohttp.ClientConnectorError)
-            await self._ledger.noted("unanswered", request=request, refused=refused, reason=str(error)[:200])
+            # Who hangs up first cannot say that nothing comes of it.
+            gave_up = isinstance(error, TimeoutError)
+            await self._ledger.noted(
+                "unanswered", request=request, refused=refused, gave_up=gave_up, reason=str(error)[:200]
+            )
             return None, {}
         entry = self._ledger.note("answered", request=request, status=status, body=body)
         await self._ledger.synced()

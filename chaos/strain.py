@@ -186,13 +186,17 @@ def waited_seconds(pid: int) -> float:
 
 
 def nothing_comes_of_silence(history: History) -> list[Violation]:
-    """Find presses of requests that were never answered, and of the crowd's, none of which ever was whole."""
+    """Find presses of requests that the server left without an answer, and of the crowd's, none of which ever was whole."""
     pressed = {
         str(entry["options"].get("prompt"))
         for entry in history.upstream
         if entry["event"] == "interaction_accepted" and entry["type"] != 3
     }
-    unanswered = {entry["request"] for entry in history.client if entry["event"] == "unanswered"}
+    unanswered = {
+        entry["request"]
+        for entry in history.client
+        if entry["event"] == "unanswered" and not entry.get("gave_up")
+    }
     found = [
         Violation("C12", entry["request"], "was not answered, and was pressed")
         for entry in history.client

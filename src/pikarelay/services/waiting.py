@@ -1,17 +1,31 @@
 """Waiting for something, but not for ever."""
 
 import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from pikarelay.services.ports import Clock
+
+T = TypeVar("T")
 
 
 async def wait(event: asyncio.Event, at_most: timedelta, clock: Clock) -> None:
     """Return when the event is set, or when time is up. Leaves the event as it is."""
-    # Two tasks, and no callback of one on the other's event: a cancelled timer must not set it afterwards.
-    both = {asyncio.ensure_future(event.wait()), asyncio.ensure_future(clock.sleep(at_most))}
+    with suppress(TimeoutError):
+        await within(event.wait(), at_most, clock)
+
+
+async def within(work: Coroutine[Any, Any, T], at_most: timedelta, clock: Clock) -> T:
+    """Return what the work comes to. Raises `TimeoutError` when time is up before; the work is cancelled then."""
+    # Two tasks, and no callback of the timer's: one that is cancelled must not do anything afterwards.
+    working, end = asyncio.ensure_future(work), asyncio.ensure_future(clock.sleep(at_most))
     try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, end}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise TimeoutError
+        return working.result()
     finally:
-        for task in both:
-            task.cancel()
+        working.cancel()
+        end.cancel()

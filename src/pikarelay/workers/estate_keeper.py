@@ -22,7 +22,7 @@ from pikarelay.errors import Unavailable
 from pikarelay.jobs.ownership import Estate, Holding, Seat, channel_name, estates_of, plan
 from pikarelay.services.ownership import Holdings
 from pikarelay.services.ports import Clock, Member, OwnershipStore, Sign
-from pikarelay.services.waiting import wait
+from pikarelay.services.waiting import wait, within
 from pikarelay.workers.loop import Loop
 from pikarelay.workers.tenants import Tenant
 
@@ -148,16 +148,10 @@ class EstateKeeper:
         return max(timedelta(), LEASE - timedelta(seconds=self._monotonic() - self._renewed))
 
     async def _beat_within(self, at_most: timedelta) -> None:
-        beat = asyncio.ensure_future(self._beat())
-        end = asyncio.ensure_future(self._clock.sleep(at_most))
         try:
-            await asyncio.wait({beat, end}, return_when=asyncio.FIRST_COMPLETED)
-            if not beat.done():
-                raise Unavailable
-            await beat
-        finally:
-            beat.cancel()
-            end.cancel()
+            await within(self._beat(), at_most, self._clock)
+        except TimeoutError:
+            raise Unavailable from None
 
     async def _beat(self) -> None:
         began = self._monotonic()

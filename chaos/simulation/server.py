@@ -147,11 +147,11 @@ class Server:
         self.accounts = discord = make_accounts(clock, on_sighting)
         self.history = history = HistoryReader(store, discord, self.observer, clock)
         self.listener = GatewayListener(store, discord, view, self.observer, history, clock)
-        answers = LocalAnswers(store, board, clock)
+        self.answers = answers = LocalAnswers(store, board, clock)
         sender = PressSender(store, discord, recorder, board, answers, clock, uploads, floor)
         self.presser = Presser(store, view, history, sender, habits, board, clock)
         submission = Submission(store, answers, self.presser, plan.answer_wait)
-        self.answer_once = AnswerOnce(store, clock)
+        self.answer_once = AnswerOnce(store, answers, clock)
         self.press_button = PressButton(store, submission, clock, ids)
         self.run_command = RunCommand(store, submission, clock, ids, chance.random)
         sends = Sender(receivers, self._book, self._loop)
@@ -203,6 +203,7 @@ class Server:
             "refusable POSTs": board._refusable,
             "watched channels": board._channels,
             "open answers": board._open,
+            "refusals under way": self.answers._refusing,
             "lanes": self.presser._lanes,
             "channel locks": dict(self.observer._channels),
             "requests under way": self.answer_once._under_way,

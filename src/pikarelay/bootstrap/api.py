@@ -43,7 +43,7 @@ def open_http(
         store=store,
         answers=node.answers,
         authenticator=authenticator,
-        answer_once=AnswerOnce(store, clock),
+        answer_once=AnswerOnce(store, node.answers, clock),
         press_button=PressButton(store, submission, clock, ids),
         run_command=RunCommand(store, submission, clock, ids, random.random),
         # What callers say is obeyed wherever they say it; only workers have to hold what they change.

@@ -3,7 +3,7 @@ A request that its caller has named (by the header `Idempotency-Key`) makes one 
 
 The name's use is committed with the job, so no crash comes between the two. Whoever repeats a request that is still
 being answered waits for that answer; later ones get the job as it is by then. What was refused has made no job, and its
-name is free.
+name is free. Where the first caller hung up while its job was being refused, a repetition waits for what comes of that.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from pikarelay.errors import ApiError, InvalidValue, Unavailable
-from pikarelay.jobs.job import Caller
+from pikarelay.jobs.job import Caller, Status
 from pikarelay.jobs.requests import RequestKey
-from pikarelay.services.ports import KEY_LIFETIME, Clock, KeyTaken, Store
+from pikarelay.services.answers import Answers
+from pikarelay.services.ports import KEY_LIFETIME, Clock, KeyedJob, KeyTaken, Store
 from pikarelay.services.submit_job import Submitted
 
 Submit = Callable[[], Awaitable[Submitted]]
@@ -30,8 +31,9 @@ class _UnderWay(msgspec.Struct, frozen=True):
 class AnswerOnce:
     """Lets the first of equal requests through, and answers the others with what came of it."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, answers: Answers, clock: Clock) -> None:
         self._store = store
+        self._answers = answers
         self._clock = clock
         #: By caller and key.
         self._under_way: dict[tuple[str, str], _UnderWay] = {}
@@ -77,12 +79,19 @@ class AnswerOnce:
             raise Unavailable from None
 
     async def _stored(self, caller: Caller, key: RequestKey) -> Submitted | None:
+        kept = await self._kept(caller, key)
+        if kept is not None and kept.job.status is Status.CREATED:
+            # Of this one a refusal may be under way, which takes it back.
+            await self._answers.give(kept.job.job_id)
+            kept = await self._kept(caller, key)
+        return None if kept is None else Submitted(kept.job, 200, is_repeat=True)
+
+    async def _kept(self, caller: Caller, key: RequestKey) -> KeyedJob | None:
         since = self._clock.now() - KEY_LIFETIME
         kept = await self._store.job_by_key(caller.caller_id, key.text, since)
-        if kept is None:
-            return None
-        _check_same(kept.digest, key)
-        return Submitted(kept.job, 200, is_repeat=True)
+        if kept is not None:
+            _check_same(kept.digest, key)
+        return kept
 
 
 def _check_same(digest: bytes, key: RequestKey) -> None:

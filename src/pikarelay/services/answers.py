@@ -6,6 +6,7 @@ until its POST's answer has left. `LocalAnswers` is for a process that does both
 that share a store.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -43,6 +44,14 @@ class Answers(Protocol):
         """
         ...
 
+    async def give(self, job_id: str) -> None:
+        """
+        Wait until the job can be answered with, by one who did not make it: until no refusal of it is under way.
+
+        From then on nobody can refuse it. It may have been refused meanwhile, and is gone then.
+        """
+        ...
+
     def close(self, job_id: str) -> None:
         """Note that the answer has left, or that nobody is there to get one. Returns at once."""
         ...
@@ -63,6 +72,8 @@ class LocalAnswers:
         self._store = store
         self._board = board
         self._clock = clock
+        #: By job: set when its refusal is no longer under way.
+        self._refusing: dict[str, asyncio.Event] = {}
 
     def owed_until(self, answer_wait: timedelta) -> datetime | None:
         """Return None."""
@@ -73,6 +84,11 @@ class LocalAnswers:
         with self._board.refusable(job) as watch:
             return await watch.until(holds, at_most, self._clock)
 
+    async def give(self, job_id: str) -> None:
+        # None begins after this: only a POST that waits can be refused, and whoever repeats that one waits for it.
+        if (decided := self._refusing.get(job_id)) is not None:
+            await decided.wait()
+
     def close(self, job_id: str) -> None:
         self._board.close_answer(job_id)
 
@@ -81,19 +97,27 @@ class LocalAnswers:
 
     async def claim(self, job_id: str) -> "LocalClaim | None":
         waiting = self._board.claim_refusal(job_id)
-        return None if waiting is None else LocalClaim(self._store, job_id, waiting)
+        if waiting is None:
+            return None
+        self._refusing[job_id] = asyncio.Event()
+        return LocalClaim(self._store, job_id, waiting, self._decided)
+
+    def _decided(self, job_id: str) -> None:
+        self._refusing.pop(job_id).set()
 
 
 class LocalClaim:
     """A claim on a POST of this process."""
 
-    def __init__(self, store: Store, job_id: str, waiting: Watch) -> None:
+    def __init__(self, store: Store, job_id: str, waiting: Watch, decided: Callable[[str], None]) -> None:
         self._store = store
         self._job_id = job_id
         self._waiting = waiting
+        self._decided = decided
 
     async def spare(self) -> None:
         self._waiting.release(None)
+        self._decided(self._job_id)
 
     async def refuse(self, refusal: DiscordRateLimited) -> Job | None:
         kept = None
@@ -106,4 +130,5 @@ class LocalClaim:
                 self._waiting.refuse(refusal)
             else:
                 self._waiting.release(kept)
+            self._decided(self._job_id)
         return kept

@@ -54,13 +54,22 @@ class SharedAnswers:
 
     async def _give(self, job: Job) -> Job:
         """Return the job to answer with. While somebody is about to refuse it, wait for what comes of that."""
+        if (refusal := await self._decided(job.job_id)) is not None:
+            raise refused_as(refusal)
+        return await self._store.job(job.job_id) or job
+
+    async def _decided(self, job_id: str) -> Refusal | None:
+        """Return the refusal of the job, or None when it has none, and can have none any more."""
         while True:
-            standing = await self._store.give_answer(job.job_id, self._clock.now())
+            standing = await self._store.give_answer(job_id, self._clock.now())
             if isinstance(standing, Refusal):
-                raise refused_as(standing)
+                return standing
             if standing is Giving.MAY:
-                return await self._store.job(job.job_id) or job
+                return None
             await self._clock.sleep(_LOOK_AGAIN)
+
+    async def give(self, job_id: str) -> None:
+        await self._decided(job_id)
 
     def close(self, job_id: str) -> None:
         task = asyncio.create_task(self._close(job_id))

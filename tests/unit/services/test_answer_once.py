@@ -22,7 +22,7 @@ RATE_LIMITED = '{"retry_after":10}'
 
 @pytest.fixture
 def once(relay: FakeRelay) -> AnswerOnce:
-    return AnswerOnce(relay.store, relay.clock)
+    return AnswerOnce(relay.store, relay.answers, relay.clock)
 
 
 def post(
@@ -78,7 +78,7 @@ async def test_repeated_after_a_restart(relay: FakeRelay, once: AnswerOnce) -> N
     post(relay, once)
     await settle()
 
-    again = post(relay, AnswerOnce(relay.store, relay.clock))
+    again = post(relay, AnswerOnce(relay.store, relay.answers, relay.clock))
     await settle()
 
     assert (relay.job(), True) == (again.result().job, again.result().is_repeat)
@@ -134,6 +134,41 @@ async def test_first_hangs_up(relay: FakeRelay, once: AnswerOnce) -> None:
     assert ["job-1"] == relay.jobs_made
 
 
+async def test_first_hangs_up_while_it_is_refused(relay: FakeRelay, once: AnswerOnce) -> None:
+    """A repetition that comes while the first one's job is being taken back does not get that job, but a new one."""
+    relay.discord.answers.append(DiscordRateLimited(RATE_LIMITED, 10))
+    first = post(relay, once)
+    await settle()
+    first.cancel()
+    await settle()
+    second = post(relay, once)
+    await settle()
+
+    assert not second.done()
+
+    await relay.clock.advance(timedelta(seconds=1))
+    await relay.say("job-2", a_message())
+    await settle()
+
+    assert ("job-2", False) == (second.result().job.job_id, second.result().is_repeat)
+    assert ["job-2"] == relay.jobs_made
+
+
+async def test_first_hangs_up_and_is_not_refused_after_all(relay: FakeRelay, once: AnswerOnce) -> None:
+    """When a 429 turns out to be untrue, the repetition gets the first one's job."""
+    relay.discord.answers.append(DiscordRateLimited(RATE_LIMITED, 10))
+    first = post(relay, once)
+    await settle()
+    first.cancel()
+    await settle()
+    second = post(relay, once)
+    await relay.accept("job-1")
+    await relay.clock.advance(timedelta(seconds=1))
+
+    assert ("job-1", True) == (second.result().job.job_id, second.result().is_repeat)
+    assert ["job-1"] == relay.jobs_made
+
+
 async def test_second_hangs_up(relay: FakeRelay, once: AnswerOnce) -> None:
     """One who waits for the first's answer and hangs up takes it from nobody."""
     first, second = post(relay, once), post(relay, once)
@@ -159,7 +194,7 @@ async def test_other_process_was_faster(relay: FakeRelay, once: AnswerOnce) -> N
     caller = a_caller()
 
     async def overtaken() -> Submitted:
-        post(relay, AnswerOnce(relay.store, relay.clock))
+        post(relay, AnswerOnce(relay.store, relay.answers, relay.clock))
         await settle()
         return await relay.press_button(caller, RETRY, KEY)
 

@@ -131,6 +131,29 @@ async def test_refusal_comes_too_late(relay: FakeRelay, api: Node, worker: Node)
     assert await worker.answers.claim("job-1") is None
 
 
+async def test_given_by_another_node(relay: FakeRelay, api: Node, worker: Node) -> None:
+    """Once any node has answered with the job, no refusal takes that back."""
+    await a_post(relay, api)
+    await Node(relay).answers.give("job-1")
+
+    assert await worker.answers.claim("job-1") is None
+
+
+async def test_giving_waits_for_a_refusal_under_way(relay: FakeRelay, api: Node, worker: Node) -> None:
+    """A node that would answer with another node's job waits while its refusal is being decided."""
+    await a_post(relay, api)
+    claim = await worker.answers.claim("job-1")
+    assert claim is not None
+    giving = asyncio.ensure_future(Node(relay).answers.give("job-1"))
+    await relay.clock.advance(SECOND)
+    assert not giving.done()
+    await claim.refuse(LIMITED)
+    await relay.clock.advance(SECOND)
+
+    assert giving.done()
+    assert "job-1" not in relay.store.jobs
+
+
 async def test_callback_waits_for_the_answer(relay: FakeRelay, api: Node, worker: Node) -> None:
     """Another node's callback waits until the answer has left, and no longer than that may take."""
     await a_post(relay, api)

@@ -345,6 +345,15 @@ def test_row_12_pixels(server: Relay, seat: tuple[str, str], side: tuple[int, in
     assert resident(server.pid) - before < MIB
 
 
+@pytest.mark.usefixtures("nothing")
+def test_row_12_frames(server: Relay, seat: tuple[str, str]) -> None:
+    """A picture of some kilobytes with more frames than anybody wants to draw is refused."""
+    frame = b"\x2c" + struct.pack("<4HB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    bomb = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + frame * 501 + b";"
+
+    assert {"error": "image is too large (frames)", "code": 400} == animate(server, seat, bomb).json()
+
+
 # 13
 
 

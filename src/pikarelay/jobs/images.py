@@ -1,5 +1,5 @@
 """
-What an uploaded file is, told by its first bytes, and how many pixels it announces. Nothing is decoded.
+What an uploaded file is, told by its first bytes, and how many pixels and frames it announces. Nothing is decoded.
 
 The declared media type and the file name mean nothing: clients send `application/octet-stream` and `blob`. A file of
 ten kilobytes can announce billions of pixels, which is why they are counted before anybody opens it.
@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from pikarelay.errors import InvalidValue
+from pikarelay.jobs.frames import FrameCounter
 
 MAX_PIXELS = 40_000_000
 MAX_SIDE = 16_384
@@ -42,14 +43,15 @@ class ImageFacts:
 
 class ImageProbe:
     """
-    Takes a file's bytes as they come, until it knows what they are. Keeps no more than the last ones it was given.
+    Takes a file's bytes as they come, and knows what they are. Keeps no more than the last ones it was given.
 
-    Raises `InvalidValue` for what is no supported image, or has too many pixels.
+    Raises `InvalidValue` for what is no supported image, or has too many pixels or frames.
     """
 
     def __init__(self) -> None:
         #: None until known.
         self.facts: ImageFacts | None = None
+        self._frames: FrameCounter | None = None
         self._buffer = b""
         self._is_jpeg = False
         #: Bytes of a JPEG that are still to be passed over: first its own mark, later whole segments.
@@ -57,13 +59,18 @@ class ImageProbe:
 
     def feed(self, data: bytes) -> None:
         """Look at the next bytes."""
-        if self.facts is not None:
+        if self._frames is not None:
+            self._frames.feed(data)
             return
         self._buffer += data
         if len(self._buffer) < _HEAD and not self._is_jpeg:
             return
         self._is_jpeg = self._buffer.startswith(_JPEG) or self._is_jpeg
         self.facts = self._scan() if self._is_jpeg else _checked(_read_head(self._buffer))
+        if self.facts is not None:
+            self._frames = FrameCounter(self.facts.media_type)
+            self._frames.feed(self._buffer)
+            self._buffer = b""
 
     def finish(self) -> ImageFacts:
         """Return what the whole file was."""

@@ -99,6 +99,9 @@ def test_life_of_an_account(server: Relay, local: Local) -> None:
         ({"maxJobs": -1}, "Required param maxJobs is missing or empty"),
         ({"maxJobs": 11}, "Required param maxJobs 11 can't be more that 10"),
         ({"maxJobs": 10**30}, "Required param maxJobs 100000000000000000 can't be more that 10"),
+        ({"maxJobs": "0" * 17 + "5999"}, "Required param maxJobs 000000000000000005 can't be more that 10"),
+        ({"maxJobs": "9" * 5000}, "Required param maxJobs 999999999999999999 can't be more that 10"),
+        ({"maxJobs": "0" * 5000}, "Required param maxJobs is missing or empty"),
     ],
 )
 def test_wrong_account(wrong_server: Relay, change: dict[str, Any], error: str) -> None:

@@ -1,10 +1,12 @@
 """The ASGI application, the route table and the bearer header, without a socket."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from pikarelay.api.app import Api
 from pikarelay.api.bearer import bearer_token
@@ -88,6 +90,37 @@ async def test_unknown_routes(path: str) -> None:
 
     assert (404, {"error": "Not Found", "code": 404}) == (status, json.loads(body))
     assert "application/json" == headers["content-type"]
+
+
+async def test_too_many_query_parameters() -> None:
+    """A query with more parameters than any operation has is a 400, and one with as many as that is read."""
+
+    async def says_name(exchange: Exchange) -> Reply:
+        return Reply(body=json.dumps(exchange.query("name")).encode())
+
+    api = api_with(route("GET", "/a", says_name))
+
+    status, _, body = await call(api, scope("GET", "/a", b"name=x" + b"&a=b" * 64))
+
+    assert (400, {"error": "too many query parameters", "code": 400}) == (status, json.loads(body))
+
+    status, _, body = await call(api, scope("GET", "/a", b"name=x" + b"&a=b" * 63))
+
+    assert (200, "x") == (status, json.loads(body))
+
+
+async def test_what_is_cut_off_names_no_secret() -> None:
+    """The log names a request that the end of the server cuts off as it names others: without what is secret in its path."""
+
+    async def cut(_: Exchange) -> Reply:
+        raise asyncio.CancelledError
+
+    api = api_with(Route(method="GET", path="/files/{capability}", handler=cut, is_secret=True))
+    with structlog.testing.capture_logs() as logged:
+        status, _, _ = await call(api, scope("GET", "/files/canary"))
+
+    assert 503 == status
+    assert ["/files/…"] == [line["path"] for line in logged if "request.cut" == line["event"]]
 
 
 async def test_wrong_method() -> None:

@@ -80,7 +80,7 @@ class Api:
             return _refusal(error)
         except asyncio.CancelledError:
             # The server ends, and has waited for this as long as it may.
-            _log.warning("request.cut", request_id=exchange.request_id, path=exchange.path)
+            _log.warning("request.cut", request_id=exchange.request_id, path=exchange.logged_path)
             return _refusal(Unavailable())
         except Exception:  # noqa: BLE001 - a defect of ours must still be answered in the contract's form
             _log.exception("request.failed", request_id=exchange.request_id, path=exchange.logged_path)

@@ -9,12 +9,16 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Scope
 
 from pikarelay.api.room import Place
+from pikarelay.errors import MalformedRequest
 
 #: On every answer: pages of any origin may call the API.
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 
 #: Where in a scope's state its connection's `Place` is.
 PLACE = "pikarelay.place"
+
+#: So many parameters a query may have; no operation has ten.
+_MOST_PARAMETERS = 64
 
 #: Whether a text means itself in a query.
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
@@ -79,7 +83,7 @@ class Exchange:
         return [value for key, value in self.scope["headers"] if key == name]
 
     def query(self, name: str) -> str | None:
-        """Return the first value of a query parameter; an empty one is there, and empty."""
+        """Return the first value of a query parameter; an empty one is there, and empty. Raises `MalformedRequest`."""
         if self._query is None:
             text = self.scope["query_string"].decode("latin-1")
             self._query = _parse_query(text)
@@ -92,4 +96,7 @@ def _parse_query(text: str) -> dict[str, list[str]]:
     if equals and _PLAIN(name) and _PLAIN(value):
         # What polling asks: one parameter, nothing to decode.
         return {name: [value]}
-    return parse_qs(text, keep_blank_values=True, max_num_fields=64)
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+    except ValueError:
+        raise MalformedRequest("too many query parameters") from None

@@ -141,7 +141,9 @@ class PikaOperations:
             return await self._submit(caller, post, key, lambda: self._press_button(caller, request, key))
 
     async def job(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.subscriber(bearer_token(exchange))
+        return await self._job(await self._authenticator.subscriber(bearer_token(exchange)), exchange)
+
+    async def _job(self, caller: Caller, exchange: Exchange) -> Reply:
         job = await read_job(self._store, caller, exchange.query("jobid"))
         if self._files_at is None or not is_mirrored(job):
             job = await self._links.fresh(job)
@@ -149,9 +151,9 @@ class PikaOperations:
 
     async def jobs(self, exchange: Exchange) -> Reply:
         """The list; with `?jobid=` the one job, as clients ask for it with and without the slash."""
-        if exchange.query("jobid") is not None:
-            return await self.job(exchange)
         caller = await self._authenticator.subscriber(bearer_token(exchange))
+        if exchange.query("jobid") is not None:
+            return await self._job(caller, exchange)
         return Reply(body=encode(await self._store.executing(caller.caller_id)))
 
     async def cancel(self, exchange: Exchange) -> Reply:

@@ -116,12 +116,14 @@ def parse_account(texts: Mapping[str, str], path_channel: str) -> AccountRequest
 
 
 def _max_jobs(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text[:18]) < 1:
+    digits = text.lstrip("0") if text.isascii() and text.isdecimal() else ""
+    if not digits:
         raise _missing("maxJobs")
-    if int(text[:18]) > MAX_JOBS_LIMIT:
+    # By its length first: a number of any length would take its time, or be refused by Python itself.
+    if len(digits) > len(str(MAX_JOBS_LIMIT)) or int(digits) > MAX_JOBS_LIMIT:
         # The contract's own words, "that" included: clients may compare them.
         raise InvalidValue(f"Required param maxJobs {text[:18]} can't be more that {MAX_JOBS_LIMIT}")
-    return int(text)
+    return int(digits)
 
 
 def _missing(name: str) -> InvalidValue:

@@ -245,6 +245,7 @@ JOBS = Documentation(
             schema={"type": "array", "items": {"type": "string"}},
             examples=examples.executing_jobs(),
         ),
+        _bad(examples.TOO_MANY_PARAMETERS),
         *_SUBSCRIBERS,
         *_ALWAYS,
     ],

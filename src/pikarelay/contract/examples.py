@@ -135,6 +135,7 @@ JOB_ID_NOT_PROVIDED = refusals(errors.JobIdNotProvided())
 CONFIGURATION_NOT_FOUND = refusals(errors.ConfigurationNotFound())
 ROUTE_NOT_FOUND = refusals(errors.RouteNotFound())
 MALFORMED_REQUEST = refusals(errors.MalformedRequest())
+TOO_MANY_PARAMETERS = refusals(errors.MalformedRequest("too many query parameters"))
 METHOD_NOT_ALLOWED = refusals(errors.MethodNotAllowed(["POST"]))
 TOO_MANY_REQUESTS = refusals(
     errors.TooManyJobs(10, [JOB_ID, PARENT_JOB_ID]), errors.DiscordRateLimited(_RATE_LIMITED)

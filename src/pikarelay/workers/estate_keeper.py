@@ -3,7 +3,8 @@ Sees to it that this worker holds what it should: renews its lease, claims estat
 
 Every round it asks the store who is alive; when that has changed, something was announced or some time has passed, it also asks who
 holds what, and follows its plan (`pikarelay.jobs.ownership`). A worker whose connection is gone is dead when it is so twice in a
-row; one that says nothing, when its lease runs out.
+row; one that says nothing, when its lease runs out. Not so for a moment after this worker was away itself: when the store was,
+all leases have run out, and who comes back first would take everything from the others.
 
 What comes first matters. Claimed: the store says so, then the last holder's traces are read, then the local holdings say so, then work
 begins. Let go: work ends, then its last
@@ -15,6 +16,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from math import inf
 
 import structlog
 
@@ -31,6 +33,8 @@ _log = structlog.get_logger(__name__)
 #: How long a worker may be silent before others take over.
 LEASE = timedelta(seconds=10)
 _BEAT_EVERY = timedelta(seconds=2)
+#: So long those whose leases ran out are waited for, by a worker that is new or was away: each of them has beaten twice by then.
+_PATIENCE = 2 * _BEAT_EVERY + timedelta(seconds=1)
 #: Between two rounds, unless something happens.
 _ROUND_EVERY = timedelta(seconds=0.5)
 #: Between two rounds, whatever happens: many things at once are one reason.
@@ -75,6 +79,11 @@ class EstateKeeper:
         self._worker_id = worker_id
         self._monotonic = monotonic
         self._renewed = monotonic()
+        #: When it was noticed last that the lease had run out.
+        self._lapsed = -inf
+        #: When the last look at everything began.
+        self._seen = -inf
+        self._started = -inf
         self._looked = 0.0
         self._went = monotonic()
         self._alive: frozenset[str] = frozenset()
@@ -104,6 +113,7 @@ class EstateKeeper:
 
     async def start(self) -> None:
         """Claim what is to be had before anything else goes on."""
+        self._renewed = self._started = self._monotonic()
         await self._beat()
         await self._heart.start()
         await self.go_round()
@@ -157,17 +167,21 @@ class EstateKeeper:
         began = self._monotonic()
         await self._store.beat(self._worker_id, LEASE)
         was_in_time, self._renewed = bool(self._left()), began
-        if was_in_time:
-            self._trust(began)
-        else:
+        if not was_in_time:
             # Others may have taken over. What is still ours is known after a look.
+            self._lapsed = self._monotonic()
             self._changed.set()
+        elif self._seen >= self._lapsed:
+            self._trust(began)
 
     def _trust(self, renewed: float) -> None:
         self._holdings.trust(renewed + LEASE.total_seconds())
 
     async def go_round(self) -> None:
         """See who is alive, and look at everything if there is a reason."""
+        if not self._left():
+            # Before anything is decided: others are to see that this worker is back as soon as it sees them.
+            await self._beat_within(_BEAT_EVERY)
         is_asked = self._changed.is_set()
         self._changed.clear()
         now = self._monotonic()
@@ -178,11 +192,13 @@ class EstateKeeper:
             self._looked = now
 
     async def _look(self) -> None:
-        renewed, known = self._renewed, self._leaving | self._holdings.epochs.keys()
+        began, renewed = self._monotonic(), self._renewed
+        known = self._leaving | self._holdings.epochs.keys()
         held = await self._store.holdings()
         lost = self._lost(held)
         known -= frozenset(lost)
         self._holdings.let_go(lost)
+        self._seen = began
         # Before what was lost is taken leave of, for that takes time: the rest goes on.
         self._trust(renewed)
         await self._lose(lost)
@@ -218,7 +234,17 @@ class EstateKeeper:
         twice = missing & self._missing
         self._missing = missing
         living = {m.worker_id for m in members if m.is_in_time and m.worker_id not in twice}
-        return frozenset({*living, self._worker_id})
+        late = {m.worker_id for m in members if not m.is_in_time}
+        return frozenset({*living, *self._waited_for(late, missing), self._worker_id})
+
+    def _waited_for(self, late: Collection[str], missing: Collection[str]) -> Collection[str]:
+        """Return those whose lease has run out, and who may be about to renew it as this worker has just done."""
+        since = self._monotonic() - _PATIENCE.total_seconds()
+        if since < self._lapsed:
+            # Who was away as well has lost its connection too, and may beat before it is made again.
+            return late
+        # What a new worker finds may be long dead, and nobody's but its to take.
+        return {name for name in late if name not in missing} if since < self._started else ()
 
     def _in_use(self, seats: Collection[Seat]) -> frozenset[str]:
         """Return the names of all seats that were in use lately: a session is not closed after each job."""

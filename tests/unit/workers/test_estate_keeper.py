@@ -93,6 +93,13 @@ async def started(name: str, store: FakeOwnership, clock: FakeClock) -> Worker:
     return worker
 
 
+async def sharing(store: FakeOwnership, clock: FakeClock) -> tuple[Worker, Worker]:
+    """Two workers that have half of everything each."""
+    one, two = await started("one", store, clock), await started("two", store, clock)
+    await clock.advance(timedelta(seconds=20))
+    return one, two
+
+
 async def ended(*workers: Worker) -> None:
     for worker in workers:
         await worker.vanish()
@@ -227,6 +234,100 @@ async def test_cut_off_in_silence(store: FakeOwnership, clock: FakeClock) -> Non
     await ended(one)
 
     assert set() == one.tenant.works_on
+
+
+async def test_store_was_away_for_longer_than_a_lease(store: FakeOwnership, clock: FakeClock) -> None:
+    """When the store is back after all leases have run out, each worker goes on with its own, and nothing changes hands."""
+    one, two = await sharing(store, clock)
+    before, epochs = set(one.tenant.works_on), dict(store.held)
+    store.is_down = True
+    await clock.advance(timedelta(seconds=15))
+    assert set() == one.tenant.works_on == two.tenant.works_on
+    # Their connections broke as well, and the store, which another machine has now, knows none of their locks.
+    store.signs = {"one": Sign.MISSING, "two": Sign.MISSING}
+    store.is_down = False
+    # The other has not yet noticed.
+    await two.vanish()
+    await one.keeper.go_round()
+    await clock.advance(timedelta(seconds=2))
+    store.signs = {}
+    await two.keeper._loop.start()
+    await two.keeper._heart.start()
+    await clock.advance(timedelta(seconds=20))
+    await ended(one, two)
+
+    assert before == one.tenant.works_on
+    assert 4 == len(two.tenant.works_on)
+    assert {name: its.epoch + 1 for name, its in epochs.items()} == {
+        n: i.epoch for n, i in store.held.items()
+    }
+
+
+async def test_somebody_dies_while_the_store_is_away(store: FakeOwnership, clock: FakeClock) -> None:
+    """Who does not come back when the store does is succeeded a few seconds later."""
+    one, two = await sharing(store, clock)
+    store.is_down = True
+    await two.vanish()
+    await clock.advance(timedelta(seconds=15))
+    store.is_down = False
+    await clock.advance(timedelta(seconds=3))
+    assert 4 == len(one.tenant.works_on)
+    await clock.advance(timedelta(seconds=5))
+    await ended(one)
+
+    assert 8 == len(one.tenant.works_on)
+
+
+async def test_killed_when_the_store_is_back(store: FakeOwnership, clock: FakeClock) -> None:
+    """A worker that has come back, and is then killed, is missed as fast as ever."""
+    one, two = await sharing(store, clock)
+    store.is_down = True
+    await clock.advance(timedelta(seconds=15))
+    store.is_down = False
+    await clock.advance(timedelta(seconds=2.5))
+    assert 4 == len(two.tenant.works_on)
+    await two.vanish()
+    store.signs["two"] = Sign.MISSING
+    await clock.advance(timedelta(seconds=1.5))
+    await ended(one)
+
+    assert 8 == len(one.tenant.works_on)
+
+
+async def test_starts_when_the_store_is_back(store: FakeOwnership, clock: FakeClock) -> None:
+    """A new worker takes nothing from those who have not beaten yet since the store is back, and all from one that is gone."""
+    store.kept_seats = [Seat("session 0", "channel 0"), Seat("session 1", "channel 1")]
+    store.held = {
+        name: Holding(owner=owner, epoch=1)
+        for owner, seat in zip(("killed", "away"), store.kept_seats, strict=True)
+        for name in seat
+    }
+    store.leases = dict.fromkeys(("killed", "away"), clock.now() - timedelta(seconds=5))
+    store.signs["killed"] = Sign.MISSING
+    one = await started("one", store, clock)
+    assert {"session 0", "channel 0"} == one.tenant.works_on
+    await clock.advance(timedelta(seconds=4))
+    assert {"session 0", "channel 0"} == one.tenant.works_on
+    await clock.advance(timedelta(seconds=2))
+    await ended(one)
+
+    assert {"session 0", "channel 0", "session 1", "channel 1"} == one.tenant.works_on
+
+
+async def test_beats_again_before_it_has_looked(store: FakeOwnership, clock: FakeClock) -> None:
+    """Who stood still for longer than its lease is certain of nothing until it has looked, however often it beats before."""
+    token = Secret("a-token-of-some-length-0123456789")
+    store.kept_seats = [Seat(session_name(token), "channel 0")]
+    one = await started("one", store, clock)
+    await clock.advance(ROUND)
+    clock.stand_still(timedelta(seconds=11))
+    await one.keeper._beat()
+    await one.keeper._beat()
+    assert not one.holdings.may_connect(token)
+    await one.keeper.go_round()
+    await ended(one)
+
+    assert one.holdings.may_connect(token)
 
 
 async def test_stood_still_and_believes_what_it_held(store: FakeOwnership, clock: FakeClock) -> None:

@@ -47,7 +47,7 @@ _LATE_SECONDS = 3.0
 _KEPT_SECONDS = 600.0
 #: How many estates are claimed by one transaction.
 _CLAIMED_AT_ONCE = 32
-#: Of all estates, one in so many moves in a round, when workers have come.
+#: Of all estates, one in so many moves in a round, when workers have come: all workers together, each its part of them.
 _MOVED_IN_A_ROUND = 20
 
 
@@ -210,7 +210,7 @@ class EstateKeeper:
             estates,
             self._as_known(held, known),
             # One after the other: what is being let go of is still ours.
-            moved_at_once=0 if self._leaving else max(1, len(estates) // _MOVED_IN_A_ROUND),
+            moved_at_once=0 if self._leaving else self._pace(len(estates)),
             kept=self._in_use(seats),
         )
         # Whoever holds something and is not alive is dead, however long nobody has heard of it.
@@ -228,6 +228,10 @@ class EstateKeeper:
         if planned.claim:
             # There may be more to move, or somebody was faster.
             self._changed.set()
+
+    def _pace(self, estates: int) -> int:
+        """Return how many this worker may let go of in a round: others let go beside it."""
+        return max(1, estates // (_MOVED_IN_A_ROUND * len(self._alive)))
 
     def _living(self, members: Collection[Member]) -> frozenset[str]:
         missing = frozenset(m.worker_id for m in members if m.sign is Sign.MISSING)

@@ -141,6 +141,31 @@ async def test_they_share(store: FakeOwnership, clock: FakeClock) -> None:
     assert {0, 2, 4} == set(shares)
 
 
+async def test_a_twentieth_moves_at_a_time(store: FakeOwnership, clock: FakeClock) -> None:
+    """Two workers that make room for a third let go of a twentieth of everything between them, and not each."""
+    seats = [Seat(f"session {n}", f"channel {n}") for n in range(80)]
+    store.kept_seats = seats[:40]
+    one = await started("one", store, clock)
+    store.kept_seats = seats
+    two = await started("two", store, clock)
+    for worker in (one, two):
+        await worker.keeper._loop.stop()
+        # It shows in what it begins to let go of.
+        worker.tenant.may_let_go.clear()
+    await store.beat("three", LEASE)
+    for worker in (one, two):
+        await worker.keeper.go_round()
+    await settle()
+    leaving = [len(worker.keeper._leaving) // 2 for worker in (one, two)]
+    for worker in (one, two):
+        worker.tenant.may_let_go.set()
+    await settle()
+    await ended(one, two)
+
+    assert 0 < min(leaving)
+    assert 80 // 20 >= sum(leaving)
+
+
 async def test_goes_in_good_order(store: FakeOwnership, clock: FakeClock) -> None:
     """A worker that ends lets go of everything first, and another has it in the next round."""
     one, two = await started("one", store, clock), await started("two", store, clock)

@@ -13,7 +13,7 @@ from datetime import timedelta
 import structlog
 
 from pikarelay.jobs.job import Job, PressPhase
-from pikarelay.jobs.ownership import channel_name
+from pikarelay.jobs.ownership import channel_name, session_name
 from pikarelay.jobs.turns import look_again, next_press
 from pikarelay.services.board import Board
 from pikarelay.services.channel_view import ChannelView
@@ -61,9 +61,11 @@ class Presser:
         """Do nothing: work begins with `take_up`."""
 
     async def take_up(self, names: Container[str]) -> None:
-        """Take up the presses that wait on these channels. Those that were sent are not touched."""
+        """Take up the presses that wait on these channels, or for these sessions. Those that were sent are not touched."""
         for job in await self._store.unfinished():
-            if job.press.phase is PressPhase.WAITING and channel_name(job.channel) in names:
+            if job.press.phase is PressPhase.WAITING and (
+                channel_name(job.channel) in names or session_name(job.discord_token) in names
+            ):
                 self.put(job)
 
     async def let_go(self, names: Container[str]) -> None:

@@ -9,9 +9,10 @@ import pytest
 from pikarelay.errors import DiscordRateLimited
 from pikarelay.jobs.job import Job, PressPhase, Status
 from pikarelay.jobs.lifecycle import Cancelled
-from pikarelay.jobs.ownership import EVERYTHING
+from pikarelay.jobs.ownership import EVERYTHING, session_name
+from pikarelay.jobs.secret import Secret
 from pikarelay.workers.presser import Presser
-from tests.factories import CHANNEL, a_job, a_message, a_press, a_result, a_running_job
+from tests.factories import CHANNEL, TOKEN, a_job, a_message, a_press, a_result, a_running_job
 from tests.fakes.clock import settle
 from tests.fakes.relay import FakeRelay
 
@@ -225,6 +226,17 @@ async def test_restart_takes_up_what_waits(relay: FakeRelay) -> None:
     await settle()
 
     assert ["n-b", "n-e"] == relay.discord.nonces
+
+
+async def test_session_comes_to_a_channel_already_held(relay: FakeRelay) -> None:
+    """The first job of a second token on a channel is pressed as soon as its session is taken, and jobs of other sessions are not."""
+    other = Secret("another-token-of-some-length-0123456789")
+    for name, token in (("a", Secret(TOKEN)), ("b", other)):
+        relay.store.jobs[name] = a_job(name, press=a_press(nonce=f"n-{name}"), discord_token=token)
+    await relay.presser.take_up({session_name(other)})
+    await settle()
+
+    assert ["n-b"] == relay.discord.nonces
 
 
 async def test_killed_between_commit_and_answer(relay: FakeRelay) -> None:

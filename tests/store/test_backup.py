@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 import stat
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 from pikarelay.bootstrap import backups
 from pikarelay.jobs.job import Status, Upload
 from pikarelay.settings import Settings
-from pikarelay.store.backup import BackupRefused
-from pikarelay.store.migrations import migrate, sqlite_url
+from pikarelay.store.backup import BackupRefused, putting_back, verified
+from pikarelay.store.migrations import SchemaOutdated, migrate, sqlite_url
 from pikarelay.store.root_key import KeySource, KeyUnusable, load_root_key
 from pikarelay.store.sqlite import SqliteStore
 from tests.store.conftest import (
@@ -256,6 +257,35 @@ async def test_without_the_key(data: Path, tmp_path: Path, operator: Operator) -
     ):
         await operator.restore(tmp_path / "elsewhere")
     assert [] == names_in(tmp_path / "elsewhere")
+
+
+async def test_of_a_newer_version(data: Path, tmp_path: Path, operator: Operator) -> None:
+    """A backup of a schema that does not serve us is refused by its own name, before anything is made for it."""
+    with closing(sqlite3.connect(data / "pikarelay.sqlite3")) as raw, raw:
+        raw.execute("INSERT INTO migrations (revision, oldest_code, made_by) VALUES ('9999', '9999', '9.0')")
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    await operator.back_up(data)
+    elsewhere = tmp_path / "elsewhere"
+
+    with pytest.raises(
+        SchemaOutdated, match=f"{operator.backup}/.* is at schema 9999.* pikarelay 9.0 made it"
+    ):
+        await operator.restore(elsewhere, without_root_key=True)
+    assert not elsewhere.exists()
+
+
+async def test_what_fails_on_the_way(data: Path, fresh: Path, operator: Operator) -> None:
+    """What was done to a copy of a database and could not be written into it leaves neither the copy nor a picture."""
+    await operator.back_up(data)
+
+    with (
+        pytest.raises(BackupRefused, match="could not be written"),
+        putting_back(
+            operator.backup, verified(operator.backup), fresh / "pikarelay.sqlite3", fresh / "uploads"
+        ) as aside,
+    ):
+        aside.with_name(f"{aside.name}-wal").write_bytes(b"what a full disk kept out of the file")
+    assert ["root.key"] == names_in(fresh)
 
 
 async def test_lost_key(data: Path, tmp_path: Path, operator: Operator) -> None:

@@ -11,8 +11,8 @@ from pikarelay.jobs.lifecycle import Failed
 from pikarelay.services.board import Board
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.settings import Settings
-from pikarelay.store.backup import BackupRefused, Draft, Manifest, putting_back, verified
-from pikarelay.store.migrations import migrate, schema_state, sqlite_path, sqlite_url
+from pikarelay.store.backup import DATABASE, BackupRefused, Draft, Manifest, putting_back, verified
+from pikarelay.store.migrations import check_can_migrate, migrate, schema_state, sqlite_path, sqlite_url
 from pikarelay.store.root_key import RootKey, load_root_key
 from pikarelay.store.sqlite import SqliteStore, begin_anew
 from pikarelay.system import SystemClock, SystemIds
@@ -46,6 +46,8 @@ async def restore(settings: Settings, folder: Path, say: Say, *, without_root_ke
     """Put a backup back. Raises `BackupRefused`, what `load_root_key` raises, `SchemaOutdated` or OSError."""
     path = _embedded(settings)
     manifest = await asyncio.to_thread(verified, folder)
+    # Before anything is made, and of the backup itself, so that it is what is named.
+    await asyncio.to_thread(check_can_migrate, sqlite_url(folder / DATABASE))
     root = _root_key(settings, manifest, without_root_key=without_root_key)
     with putting_back(folder, manifest, path, settings.store.data_folder / "uploads") as aside:
         url = sqlite_url(aside)

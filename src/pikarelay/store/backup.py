@@ -148,21 +148,24 @@ def verified(folder: Path) -> Manifest:
 @contextmanager
 def putting_back(folder: Path, manifest: Manifest, database: Path, uploads: Path) -> Iterator[Path]:
     """
-    Put the uploads in place, and yield a copy of the database, beside its place, that may be worked on.
+    Yield a copy of the database, beside its place, that may be worked on.
 
-    When the block ends well, the copy gets its name. Raises `BackupRefused` when there is a database already, before
-    and, should one have come meanwhile, after. An upload that is there already is the same one: its name is chance.
+    When the block ends well, the uploads are put in place, and then the copy gets its name; else nothing is left of it.
+    Raises `BackupRefused` when there is a database already, before and, should one have come meanwhile, after. An upload
+    that is there already is the same one: its name is chance.
     """
     _refuse_to_replace(database)
-    for place in (database.parent, uploads):
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for file in manifest.files:
-        if file.path != DATABASE:
-            _put_upload(folder / file.path, uploads / Path(file.path).name, file)
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     aside = database.with_name(f".{database.name}.{secrets.token_hex(8)}")
     try:
         _copied(folder / DATABASE, aside, DATABASE)
         yield aside
+        _refuse_without_its_log(aside)
+        uploads.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for file in manifest.files:
+            if file.path != DATABASE:
+                _put_upload(folder / file.path, uploads / Path(file.path).name, file)
+        _sync_folder(uploads)
         _sync_file(aside)
         try:
             database.hardlink_to(aside)
@@ -171,8 +174,16 @@ def putting_back(folder: Path, manifest: Manifest, database: Path, uploads: Path
     finally:
         for name in (aside.name, f"{aside.name}-wal", f"{aside.name}-shm"):
             aside.with_name(name).unlink(missing_ok=True)
-    for place in (uploads, database.parent):
-        _sync_folder(place)
+    _sync_folder(database.parent)
+
+
+def _refuse_without_its_log(aside: Path) -> None:
+    # A disk that was full when it was closed leaves there what was done to it, and its name alone is what it would get.
+    log = aside.with_name(f"{aside.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise BackupRefused(
+            f"What was changed in the copy of the database could not be written to {aside.parent}. Is the disk full?"
+        )
 
 
 def _refuse_to_replace(database: Path) -> None:

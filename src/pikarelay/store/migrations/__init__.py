@@ -101,12 +101,8 @@ def migrate(url: str) -> None:
     path = sqlite_path(url)
     if path is not None and not path.exists():
         _make_file(path)
-    state = schema_state(url)
-    if state.is_usable:
-        return
-    if state.is_ahead:
-        raise SchemaOutdated(state, url)
-    _upgrade(url, _config())
+    if not check_can_migrate(url).is_usable:
+        _upgrade(url, _config())
 
 
 def _make_file(path: Path) -> None:
@@ -191,6 +187,14 @@ def check_schema(url: str) -> None:
     state = schema_state(url)
     if not state.is_usable:
         raise SchemaOutdated(state, url)
+
+
+def check_can_migrate(url: str) -> SchemaState:
+    """Return the database's state. Raise `SchemaOutdated` when it is ahead of us and does not serve us, so that nothing can be done."""
+    state = schema_state(url)
+    if state.is_ahead and not state.is_usable:
+        raise SchemaOutdated(state, url)
+    return state
 
 
 def check_own_schema(url: str) -> None:

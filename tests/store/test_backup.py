@@ -317,13 +317,14 @@ async def test_missing_upload_is_named(data: Path, fresh: Path, operator: Operat
 
 
 async def test_interrupted(data: Path, fresh: Path, operator: Operator) -> None:
-    """A backup without a manifest is none; a restore that was cut off before its end is simply done again."""
+    """A backup without a manifest is none; a restore that was cut off before its end is simply done again, and takes that one's copy away."""
     await operator.back_up(data)
     (fresh / "uploads").mkdir()
     (fresh / "uploads" / KEY).write_bytes(b"not a PNG")
     (fresh / "uploads" / "x.part").write_bytes(b"not")
-    (fresh / ".pikarelay.sqlite3.0123").write_bytes(b"half")
+    (fresh / ".pikarelay.sqlite3.0123456789abcdef").write_bytes(b"half")
     await operator.restore(fresh)
 
+    assert ["pikarelay.sqlite3", "root.key", "uploads"] == names_in(fresh)
     async with opened(fresh) as store:
         assert 10 == sum([job.is_final for job in await store.newest_jobs(100)]) - 1

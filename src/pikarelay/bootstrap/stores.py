@@ -12,7 +12,8 @@ import structlog
 from pikarelay.services.ports import Clock
 from pikarelay.settings import Settings, SettingsError
 from pikarelay.settings.values import DatabaseAddress, a_database
-from pikarelay.store.files import UploadFolder
+from pikarelay.store.aside import sweep_aside
+from pikarelay.store.files import UploadFolder, sweep
 from pikarelay.store.migrations import is_postgresql, migrate, schema_state, sqlite_path, sqlite_url
 from pikarelay.store.presence import announce
 from pikarelay.store.root_key import (
@@ -111,13 +112,15 @@ def open_uploads(settings: Settings, store: SqlStore, clock: Clock, at_once: int
     Return where uploaded files are kept: beside an embedded database, or in one that others see. `at_once` of them may be
     under way.
     """
-    folder = UploadFolder(
-        settings.store.data_folder / "uploads", settings.store.uploads_quota, at_once=at_once
-    )
-    folder.sweep()
+    folder = UploadFolder(_upload_folder(settings), settings.store.uploads_quota, at_once=at_once)
     if is_shared(settings):
         return SharedUploads(folder, store, clock, settings.store.uploads_quota)
     return folder
+
+
+def _upload_folder(settings: Settings) -> Path:
+    # Apart from the uploads of an embedded database that was here before: what passes through is swept.
+    return settings.store.data_folder / ("receiving" if is_shared(settings) else "uploads")
 
 
 def key_source(settings: Settings) -> KeySource:
@@ -145,6 +148,7 @@ def check_database(settings: Settings) -> None:
 
 
 def _key_in(file: Path) -> RootKey:
+    sweep_aside(file)
     if not file.exists():
         make_key_file(file)
     return read_key_file(file)
@@ -181,19 +185,38 @@ async def open_server_store(
     to run out.
     """
     path = sqlite_path(database_url(settings))
+    # Before the database is open here.
+    await asyncio.to_thread(_sweep_aside, settings, path)
     async with open_store(settings) as store:
+        uploads = _upload_folder(settings)
         if path is None:
-            yield store, None
+            with announce(uploads) as presence:
+                if presence.is_alone:
+                    await asyncio.to_thread(_sweep_uploads, uploads, is_on_the_way=True)
+                await asyncio.to_thread(presence.settle)
+                yield store, None
             return
         with announce(path) as presence:
             alone_since = clock.now() if presence.is_alone else None
             if presence.is_alone:
+                await asyncio.to_thread(_sweep_uploads, uploads)
                 callbacks = await store.release_claims(clock.now())
                 copies = await store.release_copies(clock.now())
                 if callbacks or copies:
                     _log.info("claims.taken_up", callbacks=callbacks, copies=copies)
             await asyncio.to_thread(presence.settle)
             yield store, alone_since
+
+
+def _sweep_aside(settings: Settings, database: Path | None) -> None:
+    places = [key_source(settings).default, *([] if database is None else [database])]
+    if count := sum(sweep_aside(place) for place in places):
+        _log.info("store.swept", files=count)
+
+
+def _sweep_uploads(folder: Path, *, is_on_the_way: bool = False) -> None:
+    if count := sweep(folder, is_on_the_way=is_on_the_way):
+        _log.info("uploads.swept", files=count)
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from pikarelay.store.aside import made_aside, sweep_aside
 from pikarelay.store.sqlite_file import check_structure, copy_database, upload_keys
 
 DATABASE, UPLOADS, MANIFEST = "pikarelay.sqlite3", "uploads", "manifest.json"
@@ -156,9 +157,10 @@ def putting_back(folder: Path, manifest: Manifest, database: Path, uploads: Path
     """
     _refuse_to_replace(database)
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    aside = database.with_name(f".{database.name}.{secrets.token_hex(8)}")
-    try:
-        _copied(folder / DATABASE, aside, DATABASE)
+    # A restore that was killed may have left as much as this one needs.
+    sweep_aside(database)
+    with made_aside(database) as aside:
+        _fill(folder / DATABASE, aside)
         yield aside
         _refuse_without_its_log(aside)
         uploads.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -171,9 +173,6 @@ def putting_back(folder: Path, manifest: Manifest, database: Path, uploads: Path
             database.hardlink_to(aside)
         except FileExistsError:
             _refuse_to_replace(database)
-    finally:
-        for name in (aside.name, f"{aside.name}-wal", f"{aside.name}-shm"):
-            aside.with_name(name).unlink(missing_ok=True)
     _sync_folder(database.parent)
 
 
@@ -212,19 +211,25 @@ def _is_place(path: str) -> bool:
 
 
 def _copied(source: Path, target: Path, path: str) -> KeptFile:
-    """Copy a file, synced, and return what it is."""
+    """Copy a file to a new one, synced, and return what it is."""
+    with source.open("rb"):
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    size, digest = _fill(source, target)
+    return KeptFile(path, size, digest)
+
+
+def _fill(source: Path, target: Path) -> tuple[int, str]:
+    """Copy a file into one that is empty, synced, and return its size and digest."""
     digest, size = hashlib.sha256(), 0
-    with source.open("rb") as read:
-        handle = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "wb") as write:
-            for piece in _pieces(read):
-                digest.update(piece)
-                size += write.write(piece)
-            write.flush()
-            os.fsync(write.fileno())
+    with source.open("rb") as read, target.open("rb+") as write:
+        for piece in _pieces(read):
+            digest.update(piece)
+            size += write.write(piece)
+        write.flush()
+        os.fsync(write.fileno())
     shutil.copystat(source, target)
     target.chmod(0o600)
-    return KeptFile(path, size, digest.hexdigest())
+    return size, digest.hexdigest()
 
 
 def _facts(folder: Path, path: str) -> KeptFile:

@@ -2,7 +2,7 @@
 Uploaded files, in one folder beside the database.
 
 A file under way has no name (`O_TMPFILE`), so a process that dies leaves nothing of it; where the file system cannot
-do that, it has a name that `sweep` removes at the next start. A finished file gets a random name, which is all that
+do that, it has a name that `sweep` removes when a server next starts alone. A finished file gets a random name, which is all that
 is kept of it elsewhere; the caller's own name is never used for anything. Every operation that may wait for a disk runs
 in a thread.
 
@@ -149,18 +149,29 @@ class UploadFolder:
     def _stored(self) -> Iterable[Path]:
         return (entry for entry in self._folder.iterdir() if _KEY.fullmatch(entry.name))
 
-    def sweep(self) -> int:
-        """Delete what a killed process left unfinished. Returns how many files. Call it before serving."""
-        left = [entry for entry in self._folder.iterdir() if entry.name.endswith(_UNFINISHED)]
-        for entry in left:
-            entry.unlink(missing_ok=True)
-        return len(left)
-
     def _path(self, key: str) -> Path:
         # A key comes from the database; it still never leads out of the folder.
         if not _KEY.fullmatch(key):
             raise FileNotFoundError(key)
         return self._folder / key
+
+
+def sweep(folder: Path, *, is_on_the_way: bool = False) -> int:
+    """
+    Delete what killed processes left unfinished in an upload folder, and return how many files.
+
+    With `is_on_the_way` nothing stays in the folder, and what is finished is theirs, too. Only for who is alone on it.
+    """
+    if not folder.exists():
+        return 0
+    left = [
+        entry
+        for entry in folder.iterdir()
+        if entry.name.endswith(_UNFINISHED) or (is_on_the_way and _KEY.fullmatch(entry.name))
+    ]
+    for entry in left:
+        entry.unlink(missing_ok=True)
+    return len(left)
 
 
 class FileSink:

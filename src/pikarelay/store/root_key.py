@@ -6,12 +6,15 @@ over, or else in `root.key` in the data folder. A new server makes that last one
 has secrets knows the fingerprint of the key which they hang on, and opens with that one only.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
 import stat
 from pathlib import Path
 from typing import NamedTuple
+
+from pikarelay.store.aside import made_aside
 
 KEY_BYTES = 32
 
@@ -124,19 +127,13 @@ def make_key_file(path: Path) -> None:
     Of two processes that start together, the second finds the name taken and uses the first one's key.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as stream:
+    with made_aside(path) as aside:
+        with aside.open("wb") as stream:
             stream.write(secrets.token_bytes(KEY_BYTES))
             stream.flush()
             os.fsync(stream.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):
             path.hardlink_to(aside)
-        except FileExistsError:
-            return
-    finally:
-        aside.unlink()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import os
 import random
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from pikarelay.errors import Unavailable
+from pikarelay.store.aside import made_aside
 from pikarelay.store.migrations.state import SchemaState, Step
 from pikarelay.store.sqlite_file import DatabaseDamaged, check_header, is_damage, open_to_read
 
@@ -112,14 +112,10 @@ def _make_file(path: Path) -> None:
     So an empty file in its place is never one that was just begun. Of processes that start together, one makes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
+    with made_aside(path) as aside:
         _upgrade(sqlite_url(aside), _config())
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(aside)
-    finally:
-        aside.unlink()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -15,7 +15,7 @@ from pikarelay.bootstrap import backups
 from pikarelay.jobs.job import Status, Upload
 from pikarelay.settings import Settings
 from pikarelay.store.backup import BackupRefused, putting_back, verified
-from pikarelay.store.migrations import SchemaOutdated, migrate, sqlite_url
+from pikarelay.store.migrations import SchemaOutdated, migrate, schema_state, sqlite_url
 from pikarelay.store.root_key import KeySource, KeyUnusable, load_root_key
 from pikarelay.store.sqlite import SqliteStore
 from tests.store.conftest import (
@@ -29,6 +29,7 @@ from tests.store.conftest import (
     put,
     put_with_callback,
 )
+from tests.store.test_migrations import migrate_to
 
 KEY, STRAY = "a" * 32 + ".png", "b" * 32 + ".png"
 IMAGE = Upload(size=9, type="image/png", key=KEY)
@@ -40,8 +41,13 @@ def opened(data: Path) -> AbstractAsyncContextManager[SqliteStore]:
 
 @pytest.fixture
 async def data(tmp_path: Path) -> Path:
-    """A data folder: a job that waits, one that was sent, final ones, and an upload that is nobody's."""
     data = tmp_path / "data"
+    await fill(data)
+    return data
+
+
+async def fill(data: Path) -> None:
+    """Make a data folder: a job that waits, one that was sent, final ones, and an upload that is nobody's."""
     migrate(sqlite_url(data / "pikarelay.sqlite3"))
     (data / "uploads").mkdir()
     (data / "uploads" / KEY).write_bytes(b"not a PNG")
@@ -52,7 +58,21 @@ async def data(tmp_path: Path) -> Path:
         await store.put_account(an_account())
         await put(store, a_job(1, image=IMAGE), a_sent_job(2))
         await put_with_callback(store, *(a_final_job(number) for number in range(10, 20)))
-    return data
+
+
+def as_of(database: Path, revision: str) -> None:
+    """Turn a database into what a version of that schema had: its tables, with what is in those of ours."""
+    older = database.with_name("older")
+    older.touch(mode=0o600)
+    migrate_to(sqlite_url(older), revision)
+    with closing(sqlite3.connect(older)) as raw, raw:
+        raw.execute("ATTACH ? AS ours", [str(database)])
+        for (table,) in raw.execute(
+            "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
+        ).fetchall():
+            columns = ", ".join(name for _, name, *_ in raw.execute(f"PRAGMA main.table_info({table})"))
+            raw.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM ours.{table}")
+    older.replace(database)
 
 
 class Operator:
@@ -107,6 +127,11 @@ async def everything(store: SqliteStore) -> list[object]:
     ]
 
 
+def but_waiting(found: list[object]) -> list[object]:
+    """Return the jobs of `everything` but the one whose press waits."""
+    return [job for job in found[4] if job.job_id != "job-0001"]  # type: ignore[attr-defined]
+
+
 async def test_what_comes_back(data: Path, fresh: Path, operator: Operator) -> None:
     """Everything comes back as it was, secrets and uploads included; but for a job that waited, which has failed."""
     await operator.back_up(data)
@@ -120,11 +145,7 @@ async def test_what_comes_back(data: Path, fresh: Path, operator: Operator) -> N
 
     assert before[:3] == after[:3]
     assert before[5] == after[5]
-    assert [job for job in before[4] if job.job_id != "job-0001"] == [  # type: ignore[attr-defined]
-        job
-        for job in after[4]
-        if job.job_id != "job-0001"  # type: ignore[attr-defined]
-    ]
+    assert but_waiting(before) == but_waiting(after)
     assert waited is not None
     assert (Status.FAILED, "Outcome of the press is unknown") == (waited.status, waited.error)
     assert sent == a_sent_job(2)
@@ -272,6 +293,25 @@ async def test_of_a_newer_version(data: Path, tmp_path: Path, operator: Operator
     ):
         await operator.restore(elsewhere, without_root_key=True)
     assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0006"])
+async def test_of_an_older_version(data: Path, fresh: Path, operator: Operator, revision: str) -> None:
+    """A backup of an older schema is put back in ours, with all that was in it, and a server starts on it."""
+    async with opened(data) as store:
+        before = await everything(store)
+    as_of(data / "pikarelay.sqlite3", revision)
+    await operator.back_up(data)
+    await operator.restore(fresh)
+    state = schema_state(sqlite_url(fresh / "pikarelay.sqlite3"))
+    async with opened(fresh) as store:
+        after = await everything(store)
+
+    assert revision == json.loads((operator.backup / "manifest.json").read_text())["schema"]
+    assert state.is_current
+    assert before[:3] == after[:3]
+    assert but_waiting(before) == but_waiting(after)
+    assert before[5] == after[5]
 
 
 async def test_what_fails_on_the_way(data: Path, fresh: Path, operator: Operator) -> None:

@@ -100,7 +100,7 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
     """A database of the first version is brought to this one with its jobs, and has no copies."""
     path = tmp_path / "a.db"
     url = sqlite_url(path)
-    _migrate_to(url, "0001")
+    migrate_to(url, "0001")
     with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("INSERT INTO channels VALUES ('1')")
         raw.execute(
@@ -118,7 +118,7 @@ def test_tokens_keep_what_they_were_good_for(tmp_path: Path) -> None:
     """Tokens of an older version are good for everything and have no end, and of two callers of a name one gets another."""
     path = tmp_path / "a.db"
     url = sqlite_url(path)
-    _migrate_to(url, "0004")
+    migrate_to(url, "0004")
     with closing(sqlite3.connect(path)) as raw, raw:
         for caller_id in ("a", "b", "c"):
             name = "ann" if caller_id != "b" else "bob"
@@ -134,7 +134,7 @@ def test_tokens_keep_what_they_were_good_for(tmp_path: Path) -> None:
     check_schema(url)
 
 
-def _migrate_to(url: str, revision: str) -> None:
+def migrate_to(url: str, revision: str) -> None:
     engine = sa.create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         _upgrade(connection, revision)

@@ -37,6 +37,7 @@ from pikarelay.workers.gateway_listener import GatewayListener
 from pikarelay.workers.health_keeper import HealthKeeper
 from pikarelay.workers.key_keeper import KeyKeeper
 from pikarelay.workers.lifeline import Lifeline
+from pikarelay.workers.press_finder import PressFinder
 from pikarelay.workers.press_hearer import PressHearer
 from pikarelay.workers.presser import Presser
 from pikarelay.workers.pruner import Pruner
@@ -92,7 +93,7 @@ async def open_works(node: Node, stack: AsyncExitStack) -> Works:
     sender = PressSender(store, discord, recorder, board, node.answers, clock, node.uploads, floor)
     presser = Presser(store, view, history, sender, habits, board, clock)
     tenants = (sessions, listener, presser)
-    keepers: tuple[Worker, ...] = (SoleKeeper(tenants),)
+    keepers: tuple[Worker, ...] = (SoleKeeper(tenants), PressFinder(store, presser, clock))
     if holdings is not None:
         estates = EstateKeeper(node.store, holdings, sessions, tenants[1:], clock, node.worker_id)
         presses = PressHearer(

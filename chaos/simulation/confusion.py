@@ -6,6 +6,9 @@ presses run side by side (docs/decisions/0012), and gives to nobody what it cann
 video where something was left at Discord by another that could be mistaken for it, and where the bot had shown that it
 names its presses and then did not.
 
+A bot that names the interaction it answers is understood by who heard from Discord which press that was. Where a death, or a lost
+notice, kept the server from hearing it, such a bot's words are as good as a quote, and not better.
+
 And one thing cannot be known by anybody: a press that Discord answered untruly, of which no notice named it, and whose bot only
 quotes its prompt. Its words are taken for those of the next press with that prompt (0014).
 """
@@ -22,7 +25,8 @@ _BOT_WORDS = normalise("Creation job queued in progress: 33% 66% (Prompt: Author
 def may_confuse(plan: Plan, book: Book, job: Job, ended: float) -> bool:
     """Whether the bot's words about the job, which ended then, could be another's, for no fault of the server."""
     kinds = set(plan.manners)
-    if not kinds & {*QUOTING, *FOLLOWING}:
+    is_heard = book.heard.get(job.press.nonce, ended) < ended
+    if is_heard and not kinds & {*QUOTING, *FOLLOWING}:
         return False
     alike = [
         other

@@ -54,13 +54,14 @@ class BookedStore(FakeStore):
         await self._wait()
         return job
 
-    async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
+    async def withdraw(self, job_id: str, *, was_sent: bool) -> Job | None:
         await self._wait()
-        await super().withdraw(job_id, was_sent=was_sent)
+        kept = await super().withdraw(job_id, was_sent=was_sent)
         if job_id not in self.jobs:
             self._book.withdrawn.setdefault(job_id, self._book.now)
             self._book.note("store", "{} is withdrawn", job_id)
         await self._wait()
+        return kept
 
     async def keep_orphan(self, orphan: Orphan) -> None:
         await self._wait()

@@ -182,9 +182,10 @@ class FakeStore(FakeCallers, FakeCopies):
             self.tell(news, job_id, decided.job.channel)
         return decided.job
 
-    async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
+    async def withdraw(self, job_id: str, *, was_sent: bool) -> Job | None:
         await asyncio.sleep(0)
         self._withdraw(job_id, was_sent=was_sent)
+        return self.jobs.get(job_id)
 
     def _withdraw(self, job_id: str, *, was_sent: bool) -> None:
         job = self.jobs.get(job_id)
@@ -210,12 +211,14 @@ class FakeStore(FakeCallers, FakeCopies):
             owed.state = "open"
             self.tell(News.CHANGED, job_id)
 
-    async def refuse(self, job_id: str, refusal: Refusal, *, was_sent: bool) -> Job | None:
+    async def refuse(self, job_id: str, refusal: Refusal, now: datetime, *, was_sent: bool) -> Job | None:
         await asyncio.sleep(0)
+        owed = self.owed.get(job_id)
+        if owed is None or owed.state != "refusing" or owed.until <= now:
+            return self.jobs.get(job_id)
         self._withdraw(job_id, was_sent=was_sent)
-        kept, owed = self.jobs.get(job_id), self.owed.get(job_id)
-        if owed is not None:
-            owed.state, owed.refusal = ("refused", refusal) if kept is None else ("open", None)
+        kept = self.jobs.get(job_id)
+        owed.state, owed.refusal = ("refused", refusal) if kept is None else ("open", None)
         self.tell(News.CHANGED, job_id)
         return kept
 
@@ -238,7 +241,8 @@ class FakeStore(FakeCallers, FakeCopies):
 
     async def close_answer(self, job_id: str) -> None:
         await asyncio.sleep(0)
-        self.owed.pop(job_id, None)
+        if (owed := self.owed.get(job_id)) is not None and owed.state != "refusing":
+            del self.owed[job_id]
 
     async def owed_until(self, job_id: str) -> datetime | None:
         await asyncio.sleep(0)

@@ -8,7 +8,15 @@ from pikarelay.errors import Unavailable
 from pikarelay.jobs.callbacks import CallbackAttempt
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.mirror import CopyRecord
-from pikarelay.services.ports import Callback, CallbackOutcome, Change, DecideOutcome, Sightings
+from pikarelay.services.ports import (
+    Callback,
+    CallbackOutcome,
+    Change,
+    DecideOutcome,
+    Giving,
+    Refusal,
+    Sightings,
+)
 from tests.fakes.store import FakeStore
 
 
@@ -38,6 +46,18 @@ class TroubledStore(FakeStore):
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
         self._enter("change")
         return await super().change(job_id, decide)
+
+    async def job(self, job_id: str) -> Job | None:
+        self._enter("job")
+        return await super().job(job_id)
+
+    async def withdraw(self, job_id: str, *, was_sent: bool) -> Job | None:
+        self._enter("withdraw")
+        return await super().withdraw(job_id, was_sent=was_sent)
+
+    async def give_answer(self, job_id: str, now: datetime) -> Giving | Refusal:
+        self._enter("give_answer")
+        return await super().give_answer(job_id, now)
 
     async def claim_callbacks(
         self, now: datetime, lease: timedelta, fresh: int, failing: int

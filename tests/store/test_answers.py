@@ -38,11 +38,53 @@ async def test_refused_first(store: AnyStore) -> None:
     assert not await store.claim_refusal(job_id, NOW)
     assert Giving.MUST_WAIT is await store.give_answer(job_id, NOW)
     assert await store.refusal(job_id) is None
-    assert await store.refuse(job_id, REFUSAL, was_sent=False) is None
+    assert await store.refuse(job_id, REFUSAL, NOW, was_sent=False) is None
 
     assert await store.job(job_id) is None
     assert REFUSAL == await store.refusal(job_id)
     assert REFUSAL == await store.give_answer(job_id, NOW)
+
+
+async def test_refused_too_late(store: AnyStore) -> None:
+    """What nobody holds back is not refused, nor what has been given since the one who held it back stood still."""
+    open_one = await owing(store)
+    given = await owing(store, 2)
+    assert await store.claim_refusal(given, NOW)
+    assert Giving.MAY is await store.give_answer(given, UNTIL)
+    lapsed = await owing(store, 3)
+    assert await store.claim_refusal(lapsed, NOW)
+    for job_id, now in ((open_one, NOW), (given, NOW), (lapsed, UNTIL)):
+        kept = await store.refuse(job_id, REFUSAL, now, was_sent=False)
+
+        assert kept is not None
+        assert job_id == kept.job_id
+        assert kept == await store.job(job_id)
+        assert await store.refusal(job_id) is None
+
+
+async def test_refused_twice(store: AnyStore) -> None:
+    """A refusal that is repeated, because it is not known whether it was written, changes nothing."""
+    job_id = await owing(store)
+    assert await store.claim_refusal(job_id, NOW)
+    for _ in range(2):
+        assert await store.refuse(job_id, REFUSAL, NOW, was_sent=False) is None
+
+    assert REFUSAL == await store.give_answer(job_id, NOW)
+
+
+async def test_closed_while_it_is_held_back(store: AnyStore) -> None:
+    """When the POST hangs up while its refusal is being decided, others who ask for the job wait for that."""
+    job_id = await owing(store)
+    assert await store.claim_refusal(job_id, NOW)
+    await store.close_answer(job_id)
+    assert Giving.MUST_WAIT is await store.give_answer(job_id, NOW)
+    await store.refuse(job_id, REFUSAL, NOW, was_sent=False)
+
+    assert REFUSAL == await store.give_answer(job_id, NOW)
+
+    await store.close_answer(job_id)
+
+    assert await store.owed_until(job_id) is None
 
 
 async def test_spared(store: AnyStore) -> None:

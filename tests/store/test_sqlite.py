@@ -279,7 +279,7 @@ class TestWork:
             (lambda s: s.change("job-0001", lambda j: Change(job=j, message_id="m")), 3),
             (lambda s: s.change("job-0001", lambda j: Change(job=j, callback=a_draft(j))), 6),
             (lambda s: s.change("job-0001", lambda j: Change(job=j, message_id="m", callback=a_draft(j))), 7),
-            (lambda s: s.withdraw("job-0001", was_sent=False), 1),
+            (lambda s: s.withdraw("job-0001", was_sent=False), 2),
             (lambda s: s.put_account(an_account()), 1),
             (lambda s: s.add_caller(a_caller()), 1),
             (lambda s: s.claim_callbacks(NOW + LEASE, LEASE, 10, 10), 4),

@@ -145,7 +145,7 @@ async def open_node(
         answers = OverlappingAnswers(store, board, clock, settings.discord.answer_wait, alone_since)
         loops, endings = (lookout,), (readiness.end, lookout.begin)
     else:
-        answers = shared = SharedAnswers(store, board, clock)
+        answers = shared = SharedAnswers(store.held_by(holdings), board, clock)
         loops, endings = (shared, Hearer(store, board, clock)), (readiness.end,)
     names = await stack.enter_async_context(NameServers.open(settings.callbacks.nameservers))
     discord = DiscordAccounts(

@@ -7,14 +7,17 @@ that share a store.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from pikarelay.errors import DiscordRateLimited
+from pikarelay.errors import DiscordRateLimited, Unavailable
 from pikarelay.jobs.job import Job
 from pikarelay.services.board import Board, Watch
 from pikarelay.services.ports import Clock, Store
+
+#: Between tries to store a refusal.
+_REFUSE_AGAIN = (timedelta(seconds=0.2), timedelta(seconds=1), timedelta(seconds=3))
 
 
 class Claim(Protocol):
@@ -25,7 +28,12 @@ class Claim(Protocol):
         ...
 
     async def refuse(self, refusal: DiscordRateLimited) -> Job | None:
-        """Withdraw the job, and let the POST answer with the refusal. Returns the job where it could not be withdrawn."""
+        """
+        Withdraw the job, and let the POST answer with the refusal.
+
+        Returns the job where it could not be withdrawn, or it was too late for that. Raises `Unavailable` where nothing could be
+        decided. In each of these cases the POST answers with the job.
+        """
         ...
 
 
@@ -100,7 +108,7 @@ class LocalAnswers:
         if waiting is None:
             return None
         self._refusing[job_id] = asyncio.Event()
-        return LocalClaim(self._store, job_id, waiting, self._decided)
+        return LocalClaim(self._store, self._clock, job_id, waiting, self._decided)
 
     def _decided(self, job_id: str) -> None:
         self._refusing.pop(job_id).set()
@@ -109,8 +117,11 @@ class LocalAnswers:
 class LocalClaim:
     """A claim on a POST of this process."""
 
-    def __init__(self, store: Store, job_id: str, waiting: Watch, decided: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, job_id: str, waiting: Watch, decided: Callable[[str], None]
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._job_id = job_id
         self._waiting = waiting
         self._decided = decided
@@ -120,15 +131,34 @@ class LocalClaim:
         self._decided(self._job_id)
 
     async def refuse(self, refusal: DiscordRateLimited) -> Job | None:
-        kept = None
         try:
-            await self._store.withdraw(self._job_id, was_sent=refusal.was_sent)
-            # Still there: the 429 was proved wrong before we acted on it.
-            kept = await self._store.job(self._job_id)
-        finally:
+            kept = await until_decided(
+                lambda: self._store.withdraw(self._job_id, was_sent=refusal.was_sent), self._clock
+            )
+        except Unavailable:
+            # Nothing was written.
+            self._waiting.release(None)
+            raise
+        except BaseException:
+            # Of a write that was begun it is not known whether it was done.
+            self._waiting.refuse(refusal)
+            raise
+        else:
             if kept is None:
                 self._waiting.refuse(refusal)
             else:
+                # The 429 was proved wrong before we acted on it.
                 self._waiting.release(kept)
+        finally:
             self._decided(self._job_id)
         return kept
+
+
+async def until_decided(decide: Callable[[], Awaitable[Job | None]], clock: Clock) -> Job | None:
+    """Return what the store decides on a refusal, which a POST waits for. Raises `Unavailable` after some tries."""
+    for pause in _REFUSE_AGAIN:
+        try:
+            return await decide()
+        except Unavailable:
+            await clock.sleep(pause)
+    return await decide()

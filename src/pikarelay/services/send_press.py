@@ -16,6 +16,7 @@ from pikarelay.errors import (
     DiscordRefused,
     DiscordUnavailable,
     SessionElsewhere,
+    Unavailable,
 )
 from pikarelay.jobs.commands import command_name, command_options
 from pikarelay.jobs.job import Button, Job, PressPhase, Upload, Verb
@@ -215,10 +216,10 @@ class PressSender:
         Unless the 429 is untrue: then Discord names the interaction, or the bot answers it, and the job goes on.
         """
         _log.warning("press.rate_limited", job_id=job.job_id, retry_after=refusal.retry_after)
+        phase = None if refusal.was_sent else PressPhase.REFUSED
+        failed = Failed(error=refusal.message, details=refusal.details, press=phase)
         claim = await self._answers.claim(job.job_id)
         if claim is None:
-            phase = None if refusal.was_sent else PressPhase.REFUSED
-            failed = Failed(error=refusal.message, details=refusal.details, press=phase)
             return await self._await_trace(job, failed, _DENIAL_WAIT if refusal.was_sent else timedelta())
         try:
             if refusal.was_sent:
@@ -226,7 +227,14 @@ class PressSender:
         except BaseException:
             await claim.spare()
             raise
-        return await claim.refuse(refusal)
+        try:
+            kept = await claim.refuse(refusal)
+        except Unavailable:
+            kept = job
+        if kept is None or _left_a_trace(kept):
+            return kept
+        # Too late: the POST has answered with the job, or will.
+        return await self._fail_without_trace(job, failed)
 
     async def _fail(
         self, job: Job, status: int | None, details: str, reason: str | None = None
@@ -262,6 +270,9 @@ class PressSender:
         stored = await self._trace(job, at_most)
         if stored is None or _left_a_trace(stored):
             return stored
+        return await self._fail_without_trace(job, failed)
+
+    async def _fail_without_trace(self, job: Job, failed: Failed) -> Job | None:
         return await self._recorder.decide(job.job_id, lambda now: None if _left_a_trace(now) else failed)
 
     async def _trace(self, job: Job, at_most: timedelta) -> Job | None:

@@ -12,8 +12,9 @@ import structlog
 
 from pikarelay.errors import DiscordRateLimited, Unavailable
 from pikarelay.jobs.job import Job
+from pikarelay.services.answers import until_decided
 from pikarelay.services.board import Board
-from pikarelay.services.ports import Clock, Giving, Refusal, Store
+from pikarelay.services.ports import Clock, Giving, NotHeld, Refusal, Store
 from pikarelay.services.waiting import wait
 
 _log = structlog.get_logger(__name__)
@@ -22,8 +23,8 @@ _log = structlog.get_logger(__name__)
 GRACE = timedelta(seconds=20)
 #: How often whoever waits looks, for word of a change may be lost.
 _LOOK_AGAIN = timedelta(seconds=0.2)
-#: Between tries to store a refusal.
-_REFUSE_AGAIN = (timedelta(seconds=0.2), timedelta(seconds=1), timedelta(seconds=3))
+#: By so much the clocks of two nodes may differ.
+_SKEW = timedelta(seconds=2)
 
 
 class SharedAnswers:
@@ -41,27 +42,43 @@ class SharedAnswers:
         return self._clock.now() + answer_wait + GRACE
 
     async def wait(self, job: Job, holds: Callable[[Job], bool], at_most: timedelta) -> Job:
+        # Whatever the store does meanwhile: the job is there, and who is told otherwise asks for another.
+        at_last = self._clock.now() + at_most + GRACE + _SKEW
         with self._board.watch_as_post(job) as watch:
             # It may have been pressed, and answered, before anybody watched.
-            now = await self._store.job(job.job_id)
+            now = await self._known(job)
             if now is not None:
                 watch.show(now)
                 job = await watch.until(holds, at_most, self._clock)
                 if holds(job):
                     # Who refuses withdraws only what nothing is known of yet.
                     return job
-            return await self._give(job)
+            if (refusal := await self._decided(job.job_id, at_last)) is not None:
+                raise refused_as(refusal)
+            return await self._known(job) or job
 
-    async def _give(self, job: Job) -> Job:
-        """Return the job to answer with. While somebody is about to refuse it, wait for what comes of that."""
-        if (refusal := await self._decided(job.job_id)) is not None:
-            raise refused_as(refusal)
-        return await self._store.job(job.job_id) or job
+    async def _known(self, job: Job) -> Job | None:
+        """Return the job as it is now, or as it was when the store does not say; None when it is gone."""
+        try:
+            return await self._store.job(job.job_id)
+        except Unavailable:
+            return job
 
-    async def _decided(self, job_id: str) -> Refusal | None:
-        """Return the refusal of the job, or None when it has none, and can have none any more."""
+    async def _decided(self, job_id: str, at_last: datetime | None = None) -> Refusal | None:
+        """
+        Return the refusal of the job, or None when it has none, and can have none any more.
+
+        A store that is away is asked again until `at_last`, when no refusal can come any more; without it, raises `Unavailable`.
+        """
         while True:
-            standing = await self._store.give_answer(job_id, self._clock.now())
+            try:
+                standing = await self._store.give_answer(job_id, self._clock.now())
+            except Unavailable:
+                if at_last is None:
+                    raise
+                if self._clock.now() >= at_last:
+                    return None
+                standing = Giving.MUST_WAIT
             if isinstance(standing, Refusal):
                 return standing
             if standing is Giving.MAY:
@@ -122,13 +139,15 @@ class SharedClaim:
 
     async def refuse(self, refusal: DiscordRateLimited) -> Job | None:
         told = Refusal(details=refusal.details, retry_after=refusal.retry_after)
-        for pause in _REFUSE_AGAIN:
-            try:
-                return await self._store.refuse(self._job_id, told, was_sent=refusal.was_sent)
-            except Unavailable:
-                # The POST waits for this.
-                await self._clock.sleep(pause)
-        return await self._store.refuse(self._job_id, told, was_sent=refusal.was_sent)
+        try:
+            return await until_decided(
+                lambda: self._store.refuse(self._job_id, told, self._clock.now(), was_sent=refusal.was_sent),
+                self._clock,
+            )
+        except NotHeld:
+            # Another worker may have pressed it since.
+            await self.spare()
+            return await self._store.job(self._job_id)
 
 
 def refused_as(refusal: Refusal) -> DiscordRateLimited:

@@ -195,8 +195,8 @@ class SqlStore:
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
         return await self._runner.write(transactions.jobs.change, job_id, decide, self._vault, self._holds)
 
-    async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
-        await self._runner.write(transactions.jobs.withdraw, job_id, was_sent=was_sent)
+    async def withdraw(self, job_id: str, *, was_sent: bool) -> Job | None:
+        return await self._runner.write(transactions.jobs.withdraw, job_id, self._vault, was_sent=was_sent)
 
     async def sightings(
         self, channel: str, message_ids: Sequence[str], *, ghosts_since: datetime | None = None
@@ -367,9 +367,9 @@ class SqlStore:
     async def spare(self, job_id: str) -> None:
         await self._runner.write(transactions.answers.spare, job_id)
 
-    async def refuse(self, job_id: str, refusal: Refusal, *, was_sent: bool) -> Job | None:
+    async def refuse(self, job_id: str, refusal: Refusal, now: datetime, *, was_sent: bool) -> Job | None:
         return await self._runner.write(
-            transactions.answers.refuse, job_id, refusal, self._vault, was_sent=was_sent
+            transactions.answers.refuse, job_id, refusal, now, self._vault, self._holds, was_sent=was_sent
         )
 
     async def refusal(self, job_id: str) -> Refusal | None:

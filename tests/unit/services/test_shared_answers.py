@@ -140,10 +140,13 @@ async def test_given_by_another_node(relay: FakeRelay, api: Node, worker: Node) 
 
 
 async def test_giving_waits_for_a_refusal_under_way(relay: FakeRelay, api: Node, worker: Node) -> None:
-    """A node that would answer with another node's job waits while its refusal is being decided."""
-    await a_post(relay, api)
+    """A node that would answer with another node's job waits while its refusal is being decided, also when its POST is gone."""
+    post = await a_post(relay, api)
     claim = await worker.answers.claim("job-1")
     assert claim is not None
+    post.cancel()
+    api.answers.close("job-1")
+    await settle()
     giving = asyncio.ensure_future(Node(relay).answers.give("job-1"))
     await relay.clock.advance(SECOND)
     assert not giving.done()
@@ -152,6 +155,40 @@ async def test_giving_waits_for_a_refusal_under_way(relay: FakeRelay, api: Node,
 
     assert giving.done()
     assert "job-1" not in relay.store.jobs
+
+
+async def test_worker_stands_still(relay: FakeRelay, api: Node, worker: Node) -> None:
+    """A worker that comes back when its refusal is owed no more takes no job back that was given out meanwhile."""
+    post = await a_post(relay, api)
+    claim = await worker.answers.claim("job-1")
+    assert claim is not None
+    await relay.clock.advance(WAIT + GRACE + SECOND)
+    assert "job-1" == post.result().job_id
+
+    kept = await claim.refuse(LIMITED)
+
+    assert kept == relay.store.jobs["job-1"] == post.result()
+
+
+async def test_store_is_away(relay: FakeRelay, api: Node) -> None:
+    """A POST whose store is away when its time is up answers with its job, when the store is back or it may not wait longer."""
+    post = await a_post(relay, api)
+    relay.store.unavailable |= {"job", "give_answer"}
+    await relay.clock.advance(WAIT + SECOND)
+    assert not post.done()
+    relay.store.unavailable.clear()
+    await relay.clock.advance(SECOND)
+
+    assert "job-1" == post.result().job_id
+
+
+async def test_store_stays_away(relay: FakeRelay, api: Node) -> None:
+    """A POST whose store does not come back answers with its job as it knows it: that was admitted, whatever happens."""
+    post = await a_post(relay, api)
+    relay.store.unavailable |= {"job", "give_answer"}
+    await relay.clock.advance(WAIT + GRACE + 3 * SECOND)
+
+    assert "job-1" == post.result().job_id
 
 
 async def test_callback_waits_for_the_answer(relay: FakeRelay, api: Node, worker: Node) -> None:

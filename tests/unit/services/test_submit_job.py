@@ -204,6 +204,34 @@ async def test_429_without_a_press_is_believed_at_once(relay: FakeRelay) -> None
     assert isinstance(post.exception(), DiscordRateLimited)
 
 
+async def test_429_that_the_store_takes_late(relay: FakeRelay) -> None:
+    """A store that is away for a moment is asked again to take the job back, and the POST answers with the refusal."""
+    relay.discord.answers.append(DiscordRateLimited(RATE_LIMITED, was_sent=False))
+    relay.store.unavailable.add("withdraw")
+    post = relay.retry()
+    await relay.clock.advance(SECOND)
+    assert not post.done()
+    relay.store.unavailable.clear()
+    await relay.clock.advance(SECOND)
+
+    assert isinstance(post.exception(), DiscordRateLimited)
+    assert [] == relay.jobs_made
+
+
+@pytest.mark.parametrize("was_sent", [True, False])
+async def test_429_that_the_store_does_not_take(relay: FakeRelay, *, was_sent: bool) -> None:
+    """Where the job cannot be taken back, the POST answers with it, it fails with the refusal, and nothing leaves again."""
+    relay.discord.answers.append(DiscordRateLimited(RATE_LIMITED, was_sent=was_sent))
+    relay.store.unavailable.add("withdraw")
+    post = relay.retry()
+    await relay.clock.advance(10 * SECOND)
+
+    assert "job-1" == answer_of(post).job.job_id
+    assert Status.FAILED is relay.job().status
+    assert RATE_LIMITED == relay.job().error_details
+    assert 1 == len(relay.discord.presses)
+
+
 async def test_claim_holds_the_answer_back(relay: FakeRelay) -> None:
     """Once a refusal is claimed, the end of the wait does not let the job out."""
     job = relay.store.jobs["job-9"] = relay.store.jobs["parent"]

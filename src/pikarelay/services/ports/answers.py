@@ -40,8 +40,14 @@ class AnswerStore(Protocol):
         """Let the answer be given after all."""
         ...
 
-    async def refuse(self, job_id: str, refusal: Refusal, *, was_sent: bool) -> Job | None:
-        """Withdraw the job and let its POST answer with the refusal. Returns the job where it could not be withdrawn."""
+    async def refuse(self, job_id: str, refusal: Refusal, now: datetime, *, was_sent: bool) -> Job | None:
+        """
+        Withdraw the job and let its POST answer with the refusal, unless it comes too late for that: not claimed, or at a time
+        when the answer is owed no more.
+
+        Returns the job where it could not be withdrawn. As a worker sees it, raises `NotHeld` for a job on a channel that is
+        not its own.
+        """
         ...
 
     async def refusal(self, job_id: str) -> Refusal | None:
@@ -53,7 +59,7 @@ class AnswerStore(Protocol):
         ...
 
     async def close_answer(self, job_id: str) -> None:
-        """Note that the answer has left, or that nobody is there to get one."""
+        """Note that the answer has left, or that nobody is there to get one. One that is held back stays until that is over."""
         ...
 
     async def owed_until(self, job_id: str) -> datetime | None:

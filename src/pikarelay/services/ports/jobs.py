@@ -99,9 +99,9 @@ class JobStore(Protocol):
         """
         ...
 
-    async def withdraw(self, job_id: str, *, was_sent: bool) -> None:
+    async def withdraw(self, job_id: str, *, was_sent: bool) -> Job | None:
         """
-        Let there be no job, where Discord never accepted it. A no-op on any other.
+        Let there be no job, where Discord never accepted it. Any other is left alone, and returned.
 
         When its press has left this server (`was_sent`; its phase only says that it was about to), a failed job remains that
         `change`, `job_by_nonce` and `sightings` know, and nobody else.

@@ -14,5 +14,8 @@ update_answer = (
     .values(state=p("state"), refusal=p("refusal"))
     .where(s.owed_answers.c.job_id == p("this_job"))
 )
-delete_answer = sa.delete(s.owed_answers).where(s.owed_answers.c.job_id == p("job_id"))
+# One that is about to be refused stays until that is decided, or a day: others may ask for the job meanwhile.
+delete_answer = sa.delete(s.owed_answers).where(
+    s.owed_answers.c.job_id == p("job_id"), s.owed_answers.c.state != sa.literal_column("'refusing'")
+)
 prune_answers = sa.delete(s.owed_answers).where(s.owed_answers.c.until < p("before"))

@@ -5,10 +5,10 @@ from datetime import datetime
 import msgspec
 
 from pikarelay.jobs.job import Job
-from pikarelay.services.ports import Giving, News, Refusal
+from pikarelay.services.ports import Giving, Holds, News, Refusal
 from pikarelay.store import rows
 from pikarelay.store.transactions.form import Transaction, announce
-from pikarelay.store.transactions.jobs import job, withdraw
+from pikarelay.store.transactions.jobs import check_held, job, withdraw
 from pikarelay.store.vault import Vault
 
 _encode = msgspec.json.Encoder().encode
@@ -33,15 +33,18 @@ def spare(job_id: str) -> Transaction[None]:
         yield announce(News.CHANGED, job_id)
 
 
-def refuse(job_id: str, refusal: Refusal, vault: Vault, *, was_sent: bool) -> Transaction[Job | None]:
+def refuse(
+    job_id: str, refusal: Refusal, now: datetime, vault: Vault, holds: Holds | None, *, was_sent: bool
+) -> Transaction[Job | None]:
     found = yield "answer_to_change", {"job_id": job_id}
-    yield from withdraw(job_id, was_sent=was_sent)
-    kept = yield from job(job_id, vault)
-    if kept is not None:
-        if found:
-            yield "update_answer", {"this_job": job_id, "state": "open", "refusal": None}
-    elif found:
-        yield "update_answer", {"this_job": job_id, "state": "refused", "refusal": _encode(refusal)}
+    if not found or found[0][2] != "refusing" or found[0][1] <= rows.to_ms(now):
+        # Too late: the answer was given with the job, or may be by now. Or it was refused before, and there is none.
+        return (yield from job(job_id, vault))
+    if holds is not None:
+        yield from check_held(job_id, holds)
+    kept = yield from withdraw(job_id, vault, was_sent=was_sent)
+    state = ("open", None) if kept is not None else ("refused", _encode(refusal))
+    yield "update_answer", {"this_job": job_id, "state": state[0], "refusal": state[1]}
     yield announce(News.CHANGED, job_id)
     return kept
 

@@ -220,11 +220,17 @@ def _updated(before: Job, row: Row, after: Job, vault: Vault) -> Params:
     return {**rows.job_params(after, sealed), "this_job": after.job_id}
 
 
-def withdraw(job_id: str, *, was_sent: bool) -> Transaction[None]:
+def withdraw(job_id: str, vault: Vault, *, was_sent: bool) -> Transaction[Job | None]:
     yield "withdraw_waiting_job" if was_sent else "withdraw_unsent_job", {"job_id": job_id}
     if was_sent and (yield "withdraw_sent_job", {"this_job": job_id}):
         yield "free_key", {"job_id": job_id}
         yield "disown_uploads", {"job_id": job_id}
+    return (yield from job(job_id, vault))
+
+
+def check_held(job_id: str, holds: Holds) -> Transaction[None]:
+    """Lock a job, and that its channel is held as `holds` believes. Raises `NotHeld`."""
+    yield from _row_to_change(job_id, holds)
 
 
 def prune(before: datetime, limit: int) -> Transaction[int]:

@@ -25,7 +25,16 @@ from pikarelay.discord.client.pace import Pace
 from pikarelay.errors import DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.secret import Secret
-from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity, KeptSession
+from pikarelay.services.ports import (
+    ButtonPress,
+    Clock,
+    Command,
+    CommandRun,
+    FileToUpload,
+    Identity,
+    KeptSession,
+    UploadedFile,
+)
 
 
 class Accounts:
@@ -102,6 +111,15 @@ class Accounts:
 
     async def press_button(self, token: Secret, press: ButtonPress) -> None:
         await self._interact(token, press)
+
+    async def upload(
+        self, token: Secret, channel: str, files: Sequence[FileToUpload]
+    ) -> tuple[UploadedFile, ...]:
+        await self._read("upload")
+        await asyncio.sleep(self._chance.choice((0.1, 1.0, 30.0)))
+        return tuple(
+            UploadedFile(filename=file.filename, uploaded_filename=f"1/{file.filename}") for file in files
+        )
 
     async def run_command(self, token: Secret, run: CommandRun) -> None:
         await self._interact(token, run)

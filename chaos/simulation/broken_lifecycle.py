@@ -39,11 +39,11 @@ def pressed_again() -> list[Break]:
 
 async def _command_again(sender: Any, job: Any) -> Any:
     from pikarelay.jobs.job import Verb
-    from pikarelay.services.send_press import _button_press
+    from pikarelay.services.send_press import _button_press, _command_run
 
     if job.verb is Verb.BUTTON:
         return _button_press(job)
-    return sender._command_run(job, await sender._find_command(job))
+    return _command_run(job, await sender._find_command(job), await sender._upload(job))
 
 
 def waiting_forgotten() -> list[Break]:

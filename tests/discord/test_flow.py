@@ -68,8 +68,9 @@ async def test_a_file_is_uploaded_first(
     command = await accounts.find_command(token, channel, "animate")
     assert command is not None
     file = FileToUpload(filename="image.png", size=len(picture), read=chunks)
+    (uploaded,) = await accounts.upload(token, channel, (file,))
     run = CommandRun(
-        nonce="2001", channel_id=channel, command=command, options={"image": file, "prompt": "wind"}
+        nonce="2001", channel_id=channel, command=command, options={"image": uploaded, "prompt": "wind"}
     )
     await accounts.run_command(token, run)
     result = await listener.result()

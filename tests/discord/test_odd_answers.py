@@ -291,32 +291,26 @@ async def chunks() -> AsyncIterator[bytes]:
         yield b"abcd"
 
 
-RUN = CommandRun(
-    nonce="1",
-    channel_id=CHANNEL,
-    command=COMMAND,
-    options={"image": FileToUpload(filename="in.png", size=12, read=chunks), "prompt": "waves"},
-)
+FILE = FileToUpload(filename="in.png", size=12, read=chunks)
 
 
 async def test_a_bucket_gets_bytes_and_no_secrets(accounts: DiscordAccounts, odd: OddDiscord) -> None:
     """The bucket gets the bytes with their length, no token and no content type; a failure of its own is repeated."""
     odd.answer = bucket = Bucket(odd, failures=1)
 
-    await accounts.run_command(TOKEN, RUN)
+    await accounts.upload(TOKEN, CHANNEL, (FILE,))
 
     assert bucket.stored == [b"abcd" * 3] * 2
     assert bucket.headers[0]["Content-Length"] == "12"
     assert "Authorization" not in bucket.headers[0]
     assert "Content-Type" not in bucket.headers[0]
-    assert odd.seen[-1].path == "/interactions"
 
 
 @pytest.mark.parametrize(
     ("failures", "status", "slots", "error"),
     [(9, 500, 1, DiscordUnavailable), (1, 403, 1, DiscordRefused), (0, 500, 2, DiscordUnavailable)],
 )
-async def test_without_its_file_a_command_is_not_run(
+async def test_an_upload_that_fails(
     accounts: DiscordAccounts,
     odd: OddDiscord,
     failures: int,
@@ -324,11 +318,11 @@ async def test_without_its_file_a_command_is_not_run(
     slots: int,
     error: type[Exception],
 ) -> None:
-    """When an upload fails for good nothing was run, and that is said."""
+    """When an upload fails for good, it is said that nothing has happened by it."""
     odd.answer = Bucket(odd, failures, status, slots)
 
     with pytest.raises(error) as caught:
-        await accounts.run_command(TOKEN, RUN)
+        await accounts.upload(TOKEN, CHANNEL, (FILE,))
 
     assert "/interactions" not in {request.path for request in odd.seen}
     assert not getattr(caught.value, "may_have_happened", False)

@@ -9,7 +9,15 @@ from datetime import datetime
 from pikarelay.errors import AccountUnusable
 from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.secret import Secret
-from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity
+from pikarelay.services.ports import (
+    ButtonPress,
+    Clock,
+    Command,
+    CommandRun,
+    FileToUpload,
+    Identity,
+    UploadedFile,
+)
 
 USER = "7001"
 BOT = "8001"
@@ -37,6 +45,12 @@ class FakeDiscord:
         #: Presses and commands in the order in which they came, refused ones included.
         self.interactions: list[ButtonPress | CommandRun] = []
         self.answers: deque[Answer] = deque()
+        #: Awaited by every upload; may raise.
+        self.uploading: Callable[[], Awaitable[object]] | None = None
+        #: The contents of all files that were uploaded.
+        self.uploaded: list[bytes] = []
+        #: How many hold or wait for a turn.
+        self.turns = 0
         #: Raised by `identify`, as long as it is set.
         self.not_ready: Exception | None = None
         #: Raised by `identify`, each once.
@@ -88,10 +102,26 @@ class FakeDiscord:
 
     @asynccontextmanager
     async def turn(self, token: Secret) -> AsyncIterator[None]:
-        yield
+        self.turns += 1
+        try:
+            yield
+        finally:
+            self.turns -= 1
 
     async def press_button(self, token: Secret, press: ButtonPress) -> None:
         await self._interact(press)
+
+    async def upload(
+        self, token: Secret, channel: str, files: Sequence[FileToUpload]
+    ) -> tuple[UploadedFile, ...]:
+        await asyncio.sleep(0)
+        if self.uploading is not None:
+            await self.uploading()
+        for file in files:
+            self.uploaded.append(b"".join([chunk async for chunk in file.read()]))
+        return tuple(
+            UploadedFile(filename=file.filename, uploaded_filename=f"up/{file.filename}") for file in files
+        )
 
     async def run_command(self, token: Secret, run: CommandRun) -> None:
         await self._interact(run)

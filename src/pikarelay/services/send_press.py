@@ -5,6 +5,7 @@ The order is the point: `Sent` is committed first, then the press leaves. Whatev
 never sent by anybody again; whatever happens after, the stored nonce finds its traces.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import msgspec
@@ -31,6 +32,7 @@ from pikarelay.services.ports import (
     Discord,
     Identity,
     Store,
+    UploadedFile,
     UploadReader,
 )
 from pikarelay.services.press_floor import PressFloor
@@ -152,8 +154,10 @@ class PressSender:
     async def _run(self, job: Job, identity: Identity) -> bool:
         """Run the command. False when the job had ended, and nothing left."""
         command = await self._find_command(job)
-        # Made before the press is marked as sent: an upload that is missing must not leave a press nobody sent.
-        run = self._command_run(job, command)
+        # Before the account's turn, which others wait for, and before the press is marked as sent: files may take minutes, in
+        # which its job may end, and one that is missing must not leave a press nobody sent.
+        files = await self._upload(job)
+        run = _command_run(job, command, files)
         async with self._discord.turn(job.discord_token):
             run = msgspec.structs.replace(run, leave_by=self._clock.elapsed() + _LEAVE_WITHIN)
             if not await self._mark_sent(job, identity, command.application_id, command.bot_id):
@@ -164,7 +168,7 @@ class PressSender:
                 if not refusal.is_stale:
                     raise
                 command = await self._find_command_again(job, refusal)
-                again = msgspec.structs.replace(self._command_run(job, command), leave_by=run.leave_by)
+                again = msgspec.structs.replace(_command_run(job, command, files), leave_by=run.leave_by)
                 await self._discord.run_command(job.discord_token, again)
         return True
 
@@ -181,12 +185,17 @@ class PressSender:
         except DiscordUnavailable:
             raise refusal from None
 
-    def _command_run(self, job: Job, command: Command) -> CommandRun:
-        options = {
-            name: self._uploads.open(value) if isinstance(value, Upload) else value
+    async def _upload(self, job: Job) -> Mapping[str, UploadedFile]:
+        """Upload the files among the command's options, and return what they are called at Discord, by option."""
+        files = {
+            name: self._uploads.open(value)
             for name, value in command_options(job).items()
+            if isinstance(value, Upload)
         }
-        return CommandRun(nonce=job.press.nonce, channel_id=job.channel, command=command, options=options)
+        if not files:
+            return {}
+        uploaded = await self._discord.upload(job.discord_token, job.channel, tuple(files.values()))
+        return dict(zip(files, uploaded, strict=True))
 
     async def _mark_sent(self, job: Job, identity: Identity, application_id: str, bot_id: str) -> bool:
         """Commit that the press leaves now. False when it has left before or the job has ended: nothing may leave."""
@@ -291,6 +300,14 @@ def _left_a_trace(job: Job) -> bool:
 
 def _failure(status: int) -> str:
     return f"Discord /interactions failed with HTTP status {status}"
+
+
+def _command_run(job: Job, command: Command, files: Mapping[str, UploadedFile]) -> CommandRun:
+    options = {
+        name: files[name] if isinstance(value, Upload) else value
+        for name, value in command_options(job).items()
+    }
+    return CommandRun(nonce=job.press.nonce, channel_id=job.channel, command=command, options=options)
 
 
 def _button_press(job: Job, button: Button | None = None) -> ButtonPress:

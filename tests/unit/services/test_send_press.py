@@ -1,5 +1,6 @@
 """One press at most, whatever Discord answers."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from pikarelay.errors import AccountUnusable, DiscordRefused, DiscordUnavailable, SessionElsewhere
 from pikarelay.jobs.job import Button, PressPhase, Status, Upload, Verb
 from pikarelay.jobs.lifecycle import Cancelled
-from pikarelay.services.ports import CommandRun
+from pikarelay.services.ports import UploadedFile
 from tests.factories import PARENT_MESSAGE, REMIX, RETRY, a_job, a_message, a_press, snowflake
 from tests.fakes.clock import START
 from tests.fakes.discord import APPLICATION, BOT, USER, create_command
@@ -18,6 +19,7 @@ from tests.fakes.relay import FakeRelay
 STALE = DiscordRefused(400, '{"code":50035}', is_stale=True)
 MOVED = Button(name="retry", custom_id="pika:retry:2")
 LOST = DiscordUnavailable("reset", may_have_happened=True)
+PICTURE = Upload(size=3, type="image/png", key="k")
 
 
 async def send(relay: FakeRelay, **its: Any) -> None:
@@ -201,20 +203,71 @@ async def test_command_index_in_doubt_is_no_press_in_doubt(relay: FakeRelay) -> 
 
 
 async def test_upload_goes_with_the_command(relay: FakeRelay) -> None:
-    """A file among the options is opened for reading."""
+    """A file among the options is uploaded once, and both tries of a command name it as Discord did."""
     relay.uploads.files["k"] = b"png"
-    await send(relay, image=Upload(size=3, type="image/png", key="k"), **COMMAND)
+    relay.discord.answers.append(STALE)
+    relay.discord.fresh_commands["create"] = create_command("2")
+    await send(relay, image=PICTURE, **COMMAND)
 
-    run = relay.discord.runs[0]
-    assert isinstance(run, CommandRun)
-    assert "a red kite" == run.options["prompt"]
-    assert 3 == getattr(run.options["image"], "size", None)
+    named = UploadedFile(filename="k", uploaded_filename="up/k")
+    assert [b"png"] == relay.discord.uploaded
+    assert 2 * [{"prompt": "a red kite", "image": named}] == [run.options for run in relay.discord.runs]
+    assert PressPhase.ACCEPTED is relay.job().press.phase
+
+
+async def test_upload_takes_its_time(relay: FakeRelay) -> None:
+    """While a file is uploaded the press waits and the account's turn is others'; afterwards it leaves as any other."""
+    relay.uploads.files["k"] = b"png"
+    seen: list[object] = []
+
+    async def upload() -> None:
+        await relay.clock.sleep(timedelta(minutes=5))
+        seen.extend((relay.job().press.phase, relay.discord.turns))
+
+    relay.discord.uploading = upload
+    sending = asyncio.create_task(send(relay, image=PICTURE, **COMMAND))
+    await relay.clock.advance(timedelta(minutes=5))
+    await sending
+
+    assert [PressPhase.WAITING, 0] == seen
+    assert START + timedelta(minutes=5) == relay.job().press.sent
+    assert [timedelta(minutes=5, seconds=15)] == [run.leave_by for run in relay.discord.runs]
+
+
+async def test_job_ends_while_its_file_is_uploaded(relay: FakeRelay) -> None:
+    """A job that was cancelled before all of its file was at Discord is not pressed."""
+    relay.uploads.files["k"] = b"png"
+
+    async def cancel() -> None:
+        await relay.recorder.record("job-1", Cancelled())
+
+    relay.discord.uploading = cancel
+    await send(relay, image=PICTURE, **COMMAND)
+
+    assert [] == relay.discord.interactions
+    assert (Status.CANCELLED, PressPhase.WAITING) == (relay.job().status, relay.job().press.phase)
+
+
+@pytest.mark.parametrize("was_asked", [True, False])
+async def test_upload_that_fails(relay: FakeRelay, *, was_asked: bool) -> None:
+    """Without its file a command is not run, and the job fails as one whose press nobody sent."""
+    relay.uploads.files["k"] = b"png"
+    refused, lost = DiscordRefused(403, "{}"), DiscordUnavailable("no", may_have_happened=False)
+
+    async def fail() -> None:
+        raise refused if was_asked else lost
+
+    relay.discord.uploading = fail
+    await send(relay, image=PICTURE, **COMMAND)
+
+    assert [] == relay.discord.interactions
+    assert (Status.FAILED, PressPhase.REFUSED) == (relay.job().status, relay.job().press.phase)
 
 
 async def test_missing_upload_leaves_nothing_sent(relay: FakeRelay) -> None:
     """A file that is missing on our side is a defect of ours, found before the press is marked as sent."""
     with pytest.raises(KeyError):
-        await send(relay, image=Upload(size=3, type="image/png", key="gone"), **COMMAND)
+        await send(relay, image=msgspec.structs.replace(PICTURE, key="gone"), **COMMAND)
 
     assert PressPhase.WAITING is relay.job().press.phase
 

@@ -29,7 +29,7 @@ from pikarelay.discord.wire.standing import AccountStanding, Standing
 from pikarelay.errors import DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.secret import Secret
-from pikarelay.services.ports import ButtonPress, Clock, CommandRun, Identity
+from pikarelay.services.ports import ButtonPress, Clock, CommandRun, FileToUpload, Identity, UploadedFile
 
 T = TypeVar("T")
 
@@ -159,12 +159,22 @@ class DiscordAccount:
             self._commands[channel] = await self._read_commands(channel)
         return self._commands[channel].get(name)
 
+    async def upload(self, channel: str, files: Sequence[FileToUpload]) -> tuple[UploadedFile, ...]:
+        self._rest.check()
+        self._rest.check_interactions(channel)
+        uploaded = await self._setup.uploads.upload(self._rest, channel, files)
+        return tuple(
+            UploadedFile(filename=its.filename, uploaded_filename=its.uploaded_filename) for its in uploaded
+        )
+
     async def run_command(self, run: CommandRun) -> None:
         self._rest.check()
         self._rest.check_interactions(run.channel_id)
         guild_id = await self._guild_of(run.channel_id)
-        options = await self._upload(run)
-        leave_by = None if _has_files(run) else run.leave_by
+        options = {
+            name: value if isinstance(value, str) else Uploaded(value.filename, value.uploaded_filename)
+            for name, value in run.options.items()
+        }
 
         def body(session_id: str) -> bytes:
             return command_body(
@@ -177,7 +187,7 @@ class DiscordAccount:
             )
 
         try:
-            await self._interact(run.channel_id, body, leave_by)
+            await self._interact(run.channel_id, body, run.leave_by)
         except UnfitOption as error:
             # What Discord would say to it, without asking.
             raise DiscordRefused(400, str(error)) from None
@@ -269,16 +279,6 @@ class DiscordAccount:
             )
         return self._guild_ids[channel]
 
-    async def _upload(self, run: CommandRun) -> dict[str, str | Uploaded]:
-        options: dict[str, str | Uploaded] = {
-            name: value for name, value in run.options.items() if isinstance(value, str)
-        }
-        files = {name: value for name, value in run.options.items() if not isinstance(value, str)}
-        if files:
-            uploaded = await self._setup.uploads.upload(self._rest, run.channel_id, tuple(files.values()))
-            options |= dict(zip(files, uploaded, strict=True))
-        return options
-
     # Standing
 
     async def _live(self) -> Live:
@@ -323,10 +323,6 @@ class DiscordAccount:
         # With any other standing the session may stay: what runs already can still be followed.
         if standing is Standing.TOKEN_INVALID and self._closing is None:
             self._closing = asyncio.create_task(self.gateway.stop())
-
-
-def _has_files(run: CommandRun) -> bool:
-    return any(not isinstance(value, str) for value in run.options.values())
 
 
 def _listed(run: CommandRun) -> ListedCommand:

@@ -31,7 +31,16 @@ from pikarelay.errors import AccountUnusable, DiscordUnavailable, SessionElsewhe
 from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.messages import BotMessage
 from pikarelay.jobs.secret import UNREADABLE, Secret
-from pikarelay.services.ports import ButtonPress, Clock, Command, CommandRun, Identity, KeptSession
+from pikarelay.services.ports import (
+    ButtonPress,
+    Clock,
+    Command,
+    CommandRun,
+    FileToUpload,
+    Identity,
+    KeptSession,
+    UploadedFile,
+)
 
 BASE_URL: Final = "https://discord.com/api/v9"
 API_VERSION: Final = 9
@@ -165,6 +174,11 @@ class DiscordAccounts:
             guild_id=listed.guild_id,
             options=listed.options,
         )
+
+    async def upload(
+        self, token: Secret, channel: str, files: Sequence[FileToUpload]
+    ) -> tuple[UploadedFile, ...]:
+        return await self._account(token).upload(channel, files)
 
     async def run_command(self, token: Secret, run: CommandRun) -> None:
         await self._account(token).run_command(run)

@@ -29,6 +29,7 @@ from pikarelay.services.ports.discord import (
     CommandRun,
     Discord,
     Identity,
+    UploadedFile,
 )
 from pikarelay.services.ports.files import FileToUpload, UploadKeeper, UploadReader
 from pikarelay.services.ports.health import AccountsHealth, HealthStore
@@ -121,6 +122,7 @@ __all__ = [
     "TargetGuard",
     "UploadKeeper",
     "UploadReader",
+    "UploadedFile",
     "WatchedStore",
 ]
 

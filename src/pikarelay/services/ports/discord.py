@@ -47,14 +47,22 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, int] = {}
 
 
+class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that waits at Discord for the command that uses it: for a while, and for that channel."""
+
+    filename: str
+    #: The name that Discord gave it.
+    uploaded_filename: str
+
+
 class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A slash command with its options, by name. A file among the options is uploaded first."""
+    """A slash command with its options, by name."""
 
     nonce: str
     channel_id: str
     command: Command
-    options: Mapping[str, str | FileToUpload]
-    #: As of `ButtonPress`; files that are uploaded first take what time they take.
+    options: Mapping[str, str | UploadedFile]
+    #: As of `ButtonPress`.
     leave_by: timedelta | None = None
 
 
@@ -82,6 +90,16 @@ class Discord(Protocol):
         self, token: Secret, channel: str, name: str, *, fresh: bool = False
     ) -> Command | None:
         """Look a command up in the channel's command index, from memory unless `fresh`."""
+        ...
+
+    async def upload(
+        self, token: Secret, channel: str, files: Sequence[FileToUpload]
+    ) -> tuple[UploadedFile, ...]:
+        """
+        Upload the files (ten at most) for a command in `channel`, in their order. Nothing is pressed by that.
+
+        It may take minutes.
+        """
         ...
 
     async def run_command(self, token: Secret, run: CommandRun) -> None:

@@ -9,6 +9,8 @@ from random import Random
 from chaos.simulation.book import Book
 from chaos.simulation.loop import VirtualLoop
 from chaos.simulation.streams import Session, Streams
+from pikarelay.discord.client.delivery import Delivery
+from pikarelay.discord.wire.session import SessionState
 from pikarelay.errors import DiscordUnavailable
 from pikarelay.jobs.messages import FeedInterrupted, Sighting
 from pikarelay.services.ports import Identity, KeptSession
@@ -50,26 +52,27 @@ class SessionClient:
         self._chance = chance
         self._connection: _Connection | None = None
         self._session: Session | None = None
-        #: The session to go on with, its last dispatch that was received, and the last that was taken in.
+        #: The session to go on with, and its last dispatch that was received.
         self._session_id = kept.session_id if kept else None
-        self._received = self._taken = kept.sequence if kept else 0
+        self._received = kept.sequence if kept else 0
         self._has_begun = kept is not None
         self._offline_since = loop.time()
         self._live, self._lost = asyncio.Event(), asyncio.Event()
-        #: With the id of the session that each is of.
-        self._arrived: asyncio.Queue[tuple[str, int, Sighting] | None] = asyncio.Queue()
+        self._delivery = Delivery(self._hand_over)
         self._connecting = asyncio.create_task(self._connect())
-        self._delivering = asyncio.create_task(self._deliver())
+        self._delivery.start()
 
     def kept(self) -> KeptSession | None:
         """Return what another process can go on with, so that it sees again what was not taken in here."""
-        if self._session_id is None:
+        oldest = self._delivery.oldest
+        state = self._state(self._session_id, self._received) if oldest is None else oldest.before
+        if state is None:
             return None
         return KeptSession(
-            user_id=self.user_id,
-            session_id=self._session_id,
-            sequence=self._taken,
-            resume_url="wss://gateway.example.org",
+            user_id=state.user_id,
+            session_id=state.session_id,
+            sequence=state.sequence,
+            resume_url=state.resume_url,
         )
 
     async def wait_live(self, patience: timedelta) -> None:
@@ -87,10 +90,7 @@ class SessionClient:
         """Leave the session so that it can be gone on with, and hand over what has come."""
         self._connecting.cancel()
         self.cut()
-        self._arrived.put_nowait(None)
-        _, late = await asyncio.wait({self._delivering}, timeout=5.0)
-        for task in late:
-            task.cancel()
+        await self._delivery.stop()
 
     def cut(self) -> None:
         if self._session is not None and self._connection is not None:
@@ -127,20 +127,26 @@ class SessionClient:
             session = self._streams.resume(self._session_id, self._received, connection)
         if session is None:
             session = self._streams.identify(self.user_id, connection)
-            self._received = self._taken = 0
+            self._received = 0
             if self._has_begun:
                 self._put(session.id, 0, FeedInterrupted())
         self._session, self._session_id, self._has_begun = session, session.id, True
         self._live.set()
 
     def _put(self, session_id: str, sequence: int, sighting: Sighting) -> None:
-        self._arrived.put_nowait((session_id, sequence, sighting))
+        self._delivery.put(sighting, self._state(session_id, max(0, sequence - 1)))
 
-    async def _deliver(self) -> None:
-        while (arrived := await self._arrived.get()) is not None:
-            session_id, sequence, sighting = arrived
-            await self._on_sighting(Identity(user_id=self.user_id), sighting)
-            if (nonce := getattr(sighting, "nonce", None)) is not None:
-                self._book.heard.setdefault(nonce, self._book.now)
-            if session_id == self._session_id:
-                self._taken = sequence
+    def _state(self, session_id: str | None, sequence: int) -> SessionState | None:
+        if session_id is None:
+            return None
+        return SessionState(
+            user_id=self.user_id,
+            session_id=session_id,
+            sequence=sequence,
+            resume_url="wss://gateway.example.org",
+        )
+
+    async def _hand_over(self, sighting: Sighting) -> None:
+        await self._on_sighting(Identity(user_id=self.user_id), sighting)
+        if (nonce := getattr(sighting, "nonce", None)) is not None:
+            self._book.heard.setdefault(nonce, self._book.now)

@@ -20,11 +20,13 @@ from localdiscord.faults.model import (
     Reconnect,
     Refuse,
     ShrinkReplay,
+    Unauthorized,
 )
 from localdiscord.server import LocalDiscord
 from localdiscord.world.rules import Rules
+from pikarelay.discord.client import delivery
 from pikarelay.discord.client.accounts import DiscordAccounts, Link
-from pikarelay.errors import AccountUnusable, DiscordUnavailable
+from pikarelay.errors import AccountUnusable, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.messages import BotMessage, FeedInterrupted, Kind, Sighting
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import Identity
@@ -247,6 +249,41 @@ async def test_a_failing_listener_does_not_silence_the_account(
     first = await create(accounts, token, channel, listener)
 
     assert first.kind is Kind.RESULT
+
+
+async def test_an_account_that_was_released_is_heard_again(
+    make_accounts: Callable[..., DiscordAccounts],
+    token: Secret,
+    channel: str,
+    local: LocalDiscord,
+    listener: Listener,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When Discord has refused a token while a sighting was stuck, whoever sets it up again hears that one and all that follow."""
+    monkeypatch.setattr(delivery, "DELIVERY_SECONDS", 0.0)
+    stuck, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def listen(identity: Identity, sighting: Sighting) -> None:
+        if isinstance(sighting, BotMessage):
+            stuck.set()
+            await may_go_on.wait()
+        await listener(identity, sighting)
+
+    accounts = make_accounts(on_sighting=listen)
+    await accounts.identify(token, channel)
+    await order(accounts, token, channel, "1001")
+    await asyncio.wait_for(stuck.wait(), 15)
+    local.admin.arm(Fault(where="rest", match=Match(method="POST", route="/interactions"), do=Unauthorized()))
+    with pytest.raises(DiscordRefused):
+        await order(accounts, token, channel, "1002")
+    await until(lambda: accounts.states()[0].link is Link.OFFLINE)
+
+    accounts.release(token)
+    await accounts.identify(token, channel)
+    may_go_on.set()
+    await order(accounts, token, channel, "1003")
+
+    assert (await listener.result(1)).id != (await listener.result(2)).id
 
 
 @pytest.mark.parametrize("rules", [Rules(heartbeat_interval=0.3, heartbeat_grace=0.1)])

@@ -292,8 +292,10 @@ class DiscordAccount:
             if self._closing is not None:
                 await self._closing
                 self._closing = None
+            # What went wrong meanwhile is not to be tried again.
+            self._rest.check()
             if not self.gateway.is_running:
-                await self.gateway.stop()
+                await self.gateway.hang_up()
                 self.gateway.start()
         patience = self._setup.session_wait.total_seconds() - self.gateway.offline_seconds
         live: Live | None = None
@@ -322,7 +324,7 @@ class DiscordAccount:
     def _unusable(self, standing: Standing) -> None:
         # With any other standing the session may stay: what runs already can still be followed.
         if standing is Standing.TOKEN_INVALID and self._closing is None:
-            self._closing = asyncio.create_task(self.gateway.stop())
+            self._closing = asyncio.create_task(self.gateway.hang_up())
 
 
 def _listed(run: CommandRun) -> ListedCommand:

@@ -1,12 +1,6 @@
-"""
-One account's Gateway connection: reads, writes and a timer around the session machine, for as long as it wants.
-
-What Discord dispatches is handed over in order by a task of its own, so that a slow receiver delays neither heartbeats nor
-the reading of their answers.
-"""
+"""One account's Gateway connection: reads, writes and a timer around the session machine, for as long as it wants."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -15,6 +9,7 @@ import aiohttp
 import msgspec
 import structlog
 
+from pikarelay.discord.client.delivery import Delivery
 from pikarelay.discord.client.transport import USER_AGENT
 from pikarelay.discord.wire import closecodes
 from pikarelay.discord.wire.dispatches import DispatchReader, Ignored
@@ -46,8 +41,6 @@ LARGEST_FRAME: Final = 16 * 1024 * 1024
 ADDRESS_RETRY_SECONDS: Final = 5.0
 #: Between looks whether it may connect by now.
 MAY_AGAIN_SECONDS: Final = 0.2
-#: How long the receiver may take over what is left, when stopping.
-DELIVERY_SECONDS: Final = 5.0
 
 OnSighting = Callable[[Identity, Sighting], Awaitable[None]]
 
@@ -99,7 +92,9 @@ class Gateway:
         self._token = token
         self._version = version
         self._intents = intents
+        #: What to go on with while there is no session, and whose it is.
         self._state = state
+        self._user_id = state.user_id if state else None
         self._identify_pace = identify_pace
         self._has_begun = state is not None
         self._session: GatewaySession | None = None
@@ -111,11 +106,8 @@ class Gateway:
         #: Replaced each time a session becomes live or there will not be one.
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
-        self._sightings: asyncio.Queue[Sighting | None] = asyncio.Queue()
-        #: For each sighting that is not taken in yet, oldest first, the state to go on with to see it again.
-        self._states_before: deque[SessionState | None] = deque()
+        self._delivery = Delivery(self._hand_over)
         self._running: asyncio.Task[None] | None = None
-        self._delivering: asyncio.Task[None] | None = None
 
     @property
     def is_running(self) -> bool:
@@ -138,7 +130,7 @@ class Gateway:
     @property
     def user_id(self) -> str | None:
         """Whose account it is. None before the first READY."""
-        return self._session.user_id if self._session else None
+        return (self._session.user_id if self._session else None) or self._user_id
 
     @property
     def state(self) -> SessionState | None:
@@ -148,7 +140,8 @@ class Gateway:
     @property
     def safe_state(self) -> SessionState | None:
         """What a session could be resumed with so that no sighting is lost that the receiver has not taken in yet."""
-        return self._states_before[0] if self._states_before else self.state
+        oldest = self._delivery.oldest
+        return self.state if oldest is None else oldest.before
 
     def is_private(self, channel: str) -> bool:
         """Whether READY named it as a direct-message channel."""
@@ -157,20 +150,23 @@ class Gateway:
     def start(self) -> None:
         self._offline_since = _now()
         self._running = asyncio.create_task(self._run())
-        self._delivering = asyncio.create_task(self._deliver())
+        self._delivery.start()
+
+    async def hang_up(self) -> None:
+        """Close the connection so that Discord keeps the session for a while. What was received is handed over still."""
+        running = self._running
+        if running is None:
+            return
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        if self._running is running:
+            self._running = None
+            self._retire()
 
     async def stop(self) -> None:
-        """Close the connection so that Discord keeps the session for a while; hand over what was received."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-            self._running = None
-        if self._delivering is not None:
-            self._sightings.put_nowait(None)
-            _, late = await asyncio.wait({self._delivering}, timeout=DELIVERY_SECONDS)
-            for task in late:
-                task.cancel()
-            self._delivering = None
+        """Hang up, and wait until what was received is handed over, for some seconds at most."""
+        await self.hang_up()
+        await self._delivery.stop()
 
     async def wait_live(self, *, after: Live | None = None) -> Live | None:
         """Wait for a live session; with `after`, for the next one. None when there will not be one."""
@@ -214,6 +210,14 @@ class Gateway:
                 self._handle(session)
         finally:
             self._announce()
+
+    def _retire(self) -> None:
+        """Keep of a session without a connection what the next one needs: to nobody it is live any more."""
+        if self._session is not None:
+            self._user_id, self._state = self._session.user_id, self._session.state
+            self._session = None
+        if self._offline_since is None:
+            self._offline_since = _now()
 
     def _announce(self) -> None:
         """Let everybody look who waits for a session."""
@@ -350,13 +354,7 @@ class Gateway:
         before = (
             None if state is None else msgspec.structs.replace(state, sequence=max(0, state.sequence - 1))
         )
-        self._states_before.append(before)
-        self._sightings.put_nowait(sighting)
-
-    async def _deliver(self) -> None:
-        while (sighting := await self._sightings.get()) is not None:
-            await self._hand_over(sighting)
-            self._states_before.popleft()
+        self._delivery.put(sighting, before)
 
     async def _hand_over(self, sighting: Sighting) -> None:
         user_id = self.user_id

@@ -1,0 +1,76 @@
+"""
+What a session has shown, on its way to the receiver: in order, one at a time, and kept until it was taken in.
+
+A task of its own hands it over, so that a slow receiver delays neither heartbeats nor the reading of their answers.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from pikarelay.discord.wire.session import SessionState
+from pikarelay.jobs.messages import Sighting
+
+#: How long the receiver may take over what is left, when stopping.
+DELIVERY_SECONDS: Final = 5.0
+
+
+class Pending(NamedTuple):
+    """A sighting that is not taken in yet."""
+
+    sighting: Sighting
+    #: What a session could be resumed with to see it again.
+    before: SessionState | None
+
+
+class Delivery:
+    """Hands over from `start` to `stop`. What `stop` leaves is handed over after the next `start`."""
+
+    def __init__(self, hand_over: Callable[[Sighting], Awaitable[None]]) -> None:
+        """`hand_over` returns when the sighting was taken in."""
+        self._hand_over = hand_over
+        #: The first is being handed over.
+        self._pending: deque[Pending] = deque()
+        self._news = asyncio.Event()
+        self._is_ending = False
+        self._running: asyncio.Task[None] | None = None
+        #: Held by who hands over: a task that was cancelled may not have ended when the next one begins.
+        self._turn = asyncio.Lock()
+
+    @property
+    def oldest(self) -> Pending | None:
+        """The oldest sighting that was not taken in yet. None when all were."""
+        return self._pending[0] if self._pending else None
+
+    def put(self, sighting: Sighting, before: SessionState | None) -> None:
+        self._pending.append(Pending(sighting, before))
+        self._news.set()
+
+    def start(self) -> None:
+        """Begin to hand over. A no-op while it is under way."""
+        if self._running is None:
+            self._is_ending = False
+            self._running = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Hand over what was received, as far as the receiver takes it in some seconds."""
+        if self._running is None:
+            return
+        ending, self._running = self._running, None
+        self._is_ending = True
+        self._news.set()
+        _, late = await asyncio.wait({ending}, timeout=DELIVERY_SECONDS)
+        for task in late:
+            task.cancel()
+
+    async def _run(self) -> None:
+        async with self._turn:
+            while True:
+                self._news.clear()
+                while self._pending:
+                    await self._hand_over(self._pending[0].sighting)
+                    self._pending.popleft()
+                if self._is_ending:
+                    return
+                await self._news.wait()

@@ -8,6 +8,7 @@ import pytest
 from pikarelay.discord.client import delivery
 from pikarelay.discord.client.delivery import Delivery
 from pikarelay.discord.wire.session import SessionState
+from pikarelay.errors import Unavailable
 from pikarelay.jobs.messages import InteractionAccepted, Sighting
 from tests.discord.surroundings import until
 
@@ -22,6 +23,8 @@ class Receiver:
     """Takes in what it is handed, as long as it is open."""
 
     def __init__(self) -> None:
+        #: So often it cannot take in what it is handed.
+        self.failures = 0
         self.begun: list[Sighting] = []
         self.taken: list[Sighting] = []
         self.is_open = asyncio.Event()
@@ -29,6 +32,9 @@ class Receiver:
     async def __call__(self, sighting: Sighting) -> None:
         self.begun.append(sighting)
         await self.is_open.wait()
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable
         self.taken.append(sighting)
 
 
@@ -117,3 +123,45 @@ async def test_stops_at_once(under_way: Delivery, receiver: Receiver, stops: int
     await under_way.stop()
 
     assert [FIRST, SECOND, THIRD] == receiver.taken
+
+
+async def test_what_cannot_be_taken_in_is_handed_over_again(
+    under_way: Delivery, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver that cannot take in a sighting now is given it until it can, and nothing overtakes it."""
+    monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 0.001)
+    receiver.failures = 5
+    receiver.is_open.set()
+    await until(lambda: under_way.oldest is None)
+    await under_way.stop()
+
+    assert [FIRST] * 6 + [SECOND] == receiver.begun
+    assert [FIRST, SECOND] == receiver.taken
+
+
+async def test_a_stop_ends_the_wait_for_a_receiver(
+    under_way: Delivery, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stops does not wait out a pause, and what was not taken in stays the next to hand over."""
+    monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 3600.0)
+    monkeypatch.setattr(delivery, "DELIVERY_SECONDS", 3600.0)
+    receiver.failures = 1
+    receiver.is_open.set()
+    await until(lambda: not receiver.failures)
+    async with asyncio.timeout(60):
+        await under_way.stop()
+
+    assert under_way.oldest == (FIRST, state(1))
+    assert [FIRST] == receiver.begun
+
+
+async def test_a_stop_tries_once_more_only(under_way: Delivery, receiver: Receiver) -> None:
+    """A receiver that cannot take in what is left when all stops is not asked again."""
+    receiver.failures = 9
+    stopping = asyncio.create_task(under_way.stop())
+    await asyncio.sleep(0)
+    receiver.is_open.set()
+    await stopping
+
+    assert [FIRST] == receiver.begun
+    assert under_way.oldest == (FIRST, state(1))

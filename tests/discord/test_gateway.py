@@ -26,7 +26,7 @@ from localdiscord.server import LocalDiscord
 from localdiscord.world.rules import Rules
 from pikarelay.discord.client import delivery
 from pikarelay.discord.client.accounts import DiscordAccounts, Link
-from pikarelay.errors import AccountUnusable, DiscordRefused, DiscordUnavailable
+from pikarelay.errors import AccountUnusable, DiscordRefused, DiscordUnavailable, Unavailable
 from pikarelay.jobs.messages import BotMessage, FeedInterrupted, Kind, Sighting
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import Identity
@@ -362,6 +362,31 @@ async def test_what_was_not_taken_in_is_heard_again(
     await before.stop()
 
     await make_accounts(resume=states).identify(token, channel)
+    result = await listener.result()
+
+    assert Kind.RESULT is result.kind
+    assert listener.all(FeedInterrupted) == []
+
+
+async def test_what_a_store_could_not_take_is_heard_by_the_next_process(
+    make_accounts: Callable[..., DiscordAccounts], token: Secret, channel: str, listener: Listener
+) -> None:
+    """A sighting that meets a store which is away is told until it is taken in, and by the next process if this one ends."""
+    asked = 0
+
+    async def away(_identity: Identity, sighting: Sighting) -> None:
+        nonlocal asked
+        if isinstance(sighting, BotMessage) and sighting.kind is Kind.RESULT:
+            asked += 1
+            raise Unavailable
+
+    before = make_accounts(on_sighting=away)
+    await before.identify(token, channel)
+    await order(before, token, channel, "1001")
+    await until(lambda: asked > 1)
+    await before.stop()
+
+    await make_accounts(resume=before.sessions()).identify(token, channel)
     result = await listener.result()
 
     assert Kind.RESULT is result.kind

@@ -157,12 +157,18 @@ class GatewayListener:
         await self.accounts_changed()
 
     async def on_sighting(self, identity: Identity, sighting: Sighting) -> None:
-        """Take in what a session shows. Called in the session's order."""
+        """
+        Take in what a session shows. Called in the session's order.
+
+        Raises `Unavailable` when the store is out of reach: it is to be told again, for a hidden message is in no history.
+        """
         if isinstance(sighting, FeedInterrupted):
             self._catch_up_soon(identity)
         else:
             try:
                 await self._observer.observe(identity, sighting)
+            except Unavailable:
+                raise
             except Exception:  # noqa: BLE001 - whatever it is, the session must go on
                 _log.exception("sighting.not_taken_in", sighting=type(sighting).__name__)
                 # The history still has it, should the trouble have passed by then.

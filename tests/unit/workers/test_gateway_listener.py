@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pikarelay.errors import AccountUnusable, DiscordUnavailable
+from pikarelay.errors import AccountUnusable, DiscordUnavailable, Unavailable
 from pikarelay.jobs.job import PressPhase, Status
 from pikarelay.jobs.messages import FeedInterrupted
 from pikarelay.jobs.ownership import EVERYTHING
@@ -144,6 +144,20 @@ async def test_sighting_that_could_not_be_written(relay: FakeRelay, listener: Ga
     await settle()
 
     assert Status.COMPLETED is relay.job().status
+
+
+async def test_sighting_that_the_store_cannot_take_now(relay: FakeRelay, listener: GatewayListener) -> None:
+    """What meets a store that is away is to be told again, and no history is read for it, which lacks hidden messages."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.store.unavailable.add("sightings")
+    with pytest.raises(Unavailable):
+        await listener.on_sighting(US, a_message())
+    relay.store.unavailable.clear()
+    await settle()
+    assert [] == relay.discord.histories_read
+    await listener.on_sighting(US, a_message())
+
+    assert Status.STARTED is relay.job().status
 
 
 async def test_stop_ends_what_is_under_way(relay: FakeRelay, listener: GatewayListener) -> None:

@@ -27,7 +27,7 @@ from pikarelay.discord.wire.session import (
     SessionState,
     Stopped,
 )
-from pikarelay.errors import DiscordUnavailable
+from pikarelay.errors import DiscordUnavailable, Unavailable
 from pikarelay.jobs.messages import FeedInterrupted, Sighting
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import Identity
@@ -42,6 +42,7 @@ ADDRESS_RETRY_SECONDS: Final = 5.0
 #: Between looks whether it may connect by now.
 MAY_AGAIN_SECONDS: Final = 0.2
 
+#: Raises `Unavailable` when it cannot take it in now. It is then told the same again, and nothing else before.
 OnSighting = Callable[[Identity, Sighting], Awaitable[None]]
 
 log = structlog.get_logger()
@@ -107,6 +108,8 @@ class Gateway:
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._delivery = Delivery(self._hand_over)
+        #: Whether the receiver could not take in what it was told last.
+        self._is_held_up = False
         self._running: asyncio.Task[None] | None = None
 
     @property
@@ -361,9 +364,15 @@ class Gateway:
         if user_id is not None:
             try:
                 await self._on_sighting(Identity(user_id=user_id), sighting)
+            except Unavailable:
+                if not self._is_held_up:
+                    self._log.warning("gateway.sightings_wait", sighting=type(sighting).__name__)
+                self._is_held_up = True
+                raise
             except Exception:  # noqa: BLE001 -- it is the receiver's, and may be anything
                 # One message that cannot be handled must not silence the account.
                 self._log.exception("gateway.sighting_failed", sighting=type(sighting).__name__)
+            self._is_held_up = False
 
 
 def _now() -> float:

@@ -50,7 +50,16 @@ class Rest:
         self._on_unusable = on_unusable
         self._limits = RateLimits()
         self._turns: dict[Route, asyncio.Lock] = {}
-        self.standing = AccountStanding()
+        self._standing = AccountStanding()
+
+    @property
+    def standing(self) -> AccountStanding:
+        """How Discord sees the account now."""
+        return self._standing.at(self._clock.now())
+
+    @standing.setter
+    def standing(self, standing: AccountStanding) -> None:
+        self._standing = standing
 
     def check(self) -> None:
         """Raise `AccountUnusable` while Discord must not be asked anything."""
@@ -187,10 +196,10 @@ class Rest:
         return limited
 
     def _judge(self, answer: Answer) -> None:
-        now = self._clock.now()
+        now, before = self._clock.now(), self.standing
         refusal = read_refusal(answer.status, answer.body)
-        self.standing = self.standing.after_refusal(refusal, answer.status, answer.text, now)
-        if not self.standing.is_usable(now):
+        self.standing = before.after_refusal(refusal, answer.status, answer.text, now)
+        if self.standing != before and not self.standing.is_usable(now):
             log.error(
                 "account.unusable",
                 account=self._token.masked,

@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +10,12 @@ from tests.unit.discord.wire import recorded
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 MISSING_ACCESS = {"message": "Missing Access", "code": 50001}
+#: Refusals that last until a person acts.
+FINAL: list[tuple[int, object]] = [
+    (401, {}),
+    (400, {"captcha_key": ["captcha-required"]}),
+    (403, {"code": 10008}),
+]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +117,52 @@ def test_a_pause_that_ended_does_not_come_back_at_once() -> None:
     later = paused.after_refusal(Refusal(Verdict.NONE), 403, text, NOW + PAUSE)
 
     assert later.is_usable(NOW + PAUSE)
+
+
+def test_a_pause_that_ended_is_none() -> None:
+    """When a pause is over the account stands as if there had been none."""
+    paused = after(after(AccountStanding(), 403, MISSING_ACCESS), 403, MISSING_ACCESS)
+
+    assert paused == paused.at(NOW + PAUSE - timedelta(seconds=1))
+    assert AccountStanding() == paused.at(NOW + PAUSE)
+
+
+@pytest.mark.parametrize(("status", "body"), FINAL)
+@pytest.mark.parametrize("answers", [(403, 200), (403, 403), (200,), (400, 404)])
+def test_answers_on_their_way_make_a_bad_standing_no_better(
+    status: int, body: object, answers: tuple[int, ...]
+) -> None:
+    """What other requests are answered with after an account was refused changes nothing: a person has to act."""
+    refused = standing = after(AccountStanding(), status, body)
+    for other in answers:
+        standing = standing.after_answer(other) if other < 400 else after(standing, other, MISSING_ACCESS)
+
+    assert refused == standing
+
+
+def test_the_first_refusal_counts() -> None:
+    """Who was blocked and then asked for a captcha stays blocked, with Discord's words to that."""
+    blocked = after(AccountStanding(), 403, {"code": 10008})
+
+    assert blocked == after(blocked, 400, {"captcha_key": ["captcha-required"]})
+
+
+@pytest.mark.parametrize("answers", [(200,), (403, 200), (403, 403)])
+def test_answers_on_their_way_do_not_end_or_stretch_a_pause(answers: tuple[int, ...]) -> None:
+    """A pause lasts as long as it was to, whatever other requests are answered with meanwhile."""
+    paused = standing = after(after(AccountStanding(), 403, MISSING_ACCESS), 403, MISSING_ACCESS)
+    for other in answers:
+        standing = standing.after_answer(other) if other < 400 else after(standing, other, MISSING_ACCESS)
+
+    assert paused == standing
+
+
+def test_a_pause_does_not_hide_a_dead_token() -> None:
+    """A token that is refused during a pause is dead, and stays so when the pause would have ended."""
+    paused = after(after(AccountStanding(), 403, MISSING_ACCESS), 403, MISSING_ACCESS)
+    dead = after(paused, 401, {})
+
+    assert Standing.TOKEN_INVALID is dead.at(NOW + PAUSE).standing
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,10 @@ import msgspec
 
 from pikarelay.discord.client.account import DiscordAccount, Setup
 from pikarelay.discord.client.gateway import OnSighting
+from pikarelay.discord.client.gateway_address import GatewayAddress
 from pikarelay.discord.client.transport import TIMEOUT, Transport
 from pikarelay.discord.client.uploads import Uploads
-from pikarelay.discord.wire import payloads
 from pikarelay.discord.wire.bot_messages import Pattern, Prose
-from pikarelay.discord.wire.payloads import WireError
 from pikarelay.discord.wire.session import IdentifyPace, SessionState
 from pikarelay.discord.wire.standing import Standing
 from pikarelay.errors import AccountUnusable, DiscordUnavailable, SessionElsewhere
@@ -103,9 +102,7 @@ class DiscordAccounts:
         for a connection that is about to be made, again or for the first time.
         """
         self._clock = clock
-        self._gateway_url = gateway_url
         self._transport = Transport(http, base_url, now=clock.now, timeout=timeout)
-        self._finding_url = asyncio.Lock()
         self._accounts: dict[Secret, DiscordAccount] = {}
         #: By the user that the token's first part names.
         self._identify_paces: dict[str, IdentifyPace] = {}
@@ -123,7 +120,7 @@ class DiscordAccounts:
             clock=clock,
             jitter=jitter,
             prose=Prose(patterns),
-            find_url=self._find_url,
+            find_url=GatewayAddress(self._transport, clock=clock, jitter=jitter, url=gateway_url).find,
             on_sighting=on_sighting,
             on_live=self._count_life,
             application_id=application_id,
@@ -291,23 +288,6 @@ class DiscordAccounts:
             kept = self._resume.pop(token.digest, None)
             self._accounts[token] = DiscordAccount(token, self._setup, pace, _state_of(kept))
         return self._accounts[token]
-
-    async def _find_url(self) -> str:
-        async with self._finding_url:
-            if self._gateway_url is None:
-                answer = await self._transport.send("GET", "/gateway")
-                self._transport.count(answer, None)
-                if answer.status != 200:
-                    raise DiscordUnavailable(
-                        f"Discord answered HTTP status {answer.status}",
-                        may_have_happened=False,
-                        status=answer.status,
-                    )
-                try:
-                    self._gateway_url = payloads.read("gateway", answer.body, payloads.GatewayAddress).url
-                except WireError as error:
-                    raise DiscordUnavailable(str(error), may_have_happened=False) from None
-            return self._gateway_url
 
     def _state(self, token: Secret, account: DiscordAccount) -> AccountState:
         standing = account.standing

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import aiohttp
@@ -156,10 +156,15 @@ async def test_a_limited_press_is_told_in_discords_words(
     with pytest.raises(DiscordRateLimited) as second:
         await accounts.press_button(token, retry(parent, "1003"))
 
+    (health,) = accounts.health().values()
     assert msgspec.json.decode(first.value.details)["retry_after"] == 30
     assert second.value.details == first.value.details
     assert second.value.retry_after == pytest.approx(30, abs=1)
     assert requests.count(POST) == sent
+    assert (HealthState.PAUSED, "Discord limits this account's requests") == (health.state, health.reason)
+    assert health.until is not None
+    assert 28 < (health.until - datetime.now(UTC)).total_seconds() < 31
+    assert [health] == list(accounts.health().values())
 
 
 async def test_slow_mode_holds_for_its_channel_only(
@@ -314,7 +319,12 @@ async def test_cloudflare_stops_everything(
     with pytest.raises(DiscordUnavailable, match="stopped") as stopped:
         await accounts.press_button(token, retry(parent, "1003"))
 
+    (health,) = accounts.health().values()
     assert caught.value.retry_after == 600
+    assert HealthState.PAUSED is health.state
+    assert "stopped" in health.reason
+    assert health.until is not None
+    assert 590 < (health.until - datetime.now(UTC)).total_seconds() < 601
     assert not stopped.value.may_have_happened
     assert len(requests) == before
 

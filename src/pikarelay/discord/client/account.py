@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 import aiohttp
@@ -102,6 +102,11 @@ class DiscordAccount:
     def standing(self) -> AccountStanding:
         """How Discord sees the account."""
         return self._rest.standing
+
+    @property
+    def limited_until(self) -> datetime | None:
+        """Until when Discord refuses its presses because there were too many requests. None while it does not."""
+        return self._rest.limited_until
 
     @property
     def watched(self) -> frozenset[str]:

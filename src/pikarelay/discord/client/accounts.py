@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -200,7 +200,8 @@ class DiscordAccounts:
 
     def health(self) -> dict[bytes, AccountHealth]:
         """Return how every such account fares, by the SHA-256 of its token."""
-        return {token.digest: _health_of(its) for token, its in self._accounts.items()}
+        stop = self._stop()
+        return {token.digest: _health_of(its, stop) for token, its in self._accounts.items()}
 
     def session_counts(self) -> Mapping[tuple[str, str], int]:
         """Return how many accounts there are by link and standing."""
@@ -263,6 +264,17 @@ class DiscordAccounts:
 
     # Inside
 
+    def _stop(self) -> AccountHealth | None:
+        """Return how all accounts fare while our address may send nothing. None while it may."""
+        until = self._transport.address.stopped_until(self._clock.now().timestamp())
+        if until is None:
+            return None
+        return AccountHealth(
+            state=HealthState.PAUSED,
+            reason="Requests to Discord are stopped: too many were refused",
+            until=datetime.fromtimestamp(until, UTC),
+        )
+
     def _keep(self, token: Secret, account: DiscordAccount) -> None:
         if (kept := _kept_of(account)) is not None:
             self._resume[token.digest] = kept
@@ -319,12 +331,17 @@ def _link_of(account: DiscordAccount) -> Link:
     return Link.CONNECTING if account.gateway.is_running else Link.OFFLINE
 
 
-def _health_of(account: DiscordAccount) -> AccountHealth:
-    its, link = account.standing, _link_of(account)
-    if its.standing is Standing.GOOD and not its.reason and its.until is None:
-        return _WELL[link]
-    state = _STATES[link] if its.standing is Standing.GOOD else HealthState(its.standing.value)
-    return AccountHealth(state=state, reason=its.reason, until=its.until)
+def _health_of(account: DiscordAccount, stop: AccountHealth | None) -> AccountHealth:
+    its = account.standing
+    if its.standing is not Standing.GOOD:
+        return AccountHealth(state=HealthState(its.standing.value), reason=its.reason, until=its.until)
+    if stop is not None:
+        return stop
+    if (until := account.limited_until) is not None:
+        return AccountHealth(
+            state=HealthState.PAUSED, reason="Discord limits this account's requests", until=until
+        )
+    return _WELL[_link_of(account)]
 
 
 def _kept_of(account: DiscordAccount) -> KeptSession | None:

@@ -8,7 +8,7 @@ the account is remembered, and from then on nothing is asked of Discord in its n
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -66,6 +66,12 @@ class Rest:
         standing = self.standing
         if not standing.is_usable(self._clock.now()):
             raise AccountUnusable(standing.reason, status=standing.status, details=standing.details)
+
+    @property
+    def limited_until(self) -> datetime | None:
+        """Until when Discord refuses interactions, having said so. None while it does not."""
+        until = self._limits.refused_until(INTERACTIONS, self._clock.now().timestamp())
+        return None if until is None else datetime.fromtimestamp(until, UTC)
 
     def check_interactions(self, channel: str) -> None:
         """Raise `DiscordRateLimited` while a limit is known to refuse interactions there."""

@@ -87,12 +87,15 @@ class RateLimits:
 
     def running(self, route: Route, now: float) -> Running | None:
         """Return the limit that a request must wait for; None when it may be sent."""
-        blocks = [self._blocks[key] for key in (None, self._key(route)) if key in self._blocks]
-        longest = max(blocks, key=lambda block: block.seconds_left(now), default=None)
-        if longest is None or longest.seconds_left(now) <= 0:
+        longest = max(self._running(route, now), key=lambda block: block.seconds_left(now), default=None)
+        if longest is None:
             return None
         seconds = longest.seconds_left(now)
         return Running(seconds, longest.body or announced_body(seconds))
+
+    def refused_until(self, route: Route, now: float) -> float | None:
+        """Return when the last limit ends that began with a 429; None when none runs. It stays the same while none is added."""
+        return max((block.until for block in self._running(route, now) if block.body), default=None)
 
     def learn(
         self, route: Route, status: int, headers: Mapping[str, str], body: bytes, now: float, jitter: float
@@ -111,6 +114,10 @@ class RateLimits:
         self._look_ahead(route, headers, now)
         self._drop_old(now)
         return None
+
+    def _running(self, route: Route, now: float) -> list[_Block]:
+        blocks = [self._blocks[key] for key in (None, self._key(route)) if key in self._blocks]
+        return [block for block in blocks if block.seconds_left(now) > 0]
 
     def _learn_bucket(self, route: Route, headers: Mapping[str, str]) -> None:
         if bucket := headers.get("X-RateLimit-Bucket"):
@@ -178,11 +185,17 @@ class AddressLimits:
 
     def seconds_stopped(self, now: float) -> float:
         """Return for how long nothing may be sent; 0 when everything may."""
-        ban = self._ban.seconds_left(now) if self._ban else 0.0
-        excess = 0.0
+        until = self.stopped_until(now)
+        return 0.0 if until is None else max(0.0, until - now)
+
+    def stopped_until(self, now: float) -> float | None:
+        """Return until when nothing may be sent; None when everything may. It stays the same while nothing is added."""
+        ends = []
+        if self._ban is not None and self._ban.seconds_left(now) > 0:
+            ends.append(min(self._ban.until, now + self._ban.delay))
         if self.count(now) >= self.STOP_AT:
-            excess = self._refused[-self.STOP_AT] + self.WINDOW_SECONDS - now
-        return max(0.0, ban, excess)
+            ends.append(self._refused[-self.STOP_AT] + self.WINDOW_SECONDS)
+        return max(ends, default=None)
 
 
 class _Body(msgspec.Struct, frozen=True):

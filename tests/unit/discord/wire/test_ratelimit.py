@@ -44,6 +44,26 @@ def seconds(limits: RateLimits, now: float = 0.0, route: Route = ROUTE) -> float
     return 0.0 if running is None else running.seconds
 
 
+def test_the_end_of_a_refusal_is_known() -> None:
+    """Of the account's limit and the route's, the later end counts, and stays the same while it comes nearer."""
+    limits = RateLimits()
+    assert limits.refused_until(ROUTE, 0.0) is None
+    learn(limits, 429, {"retry_after": 20})
+    learn(limits, 429, {"retry_after": 60, "global": True}, now=5.0, route=OTHER)
+
+    assert [65.0 + MARGIN_SECONDS] * 2 == [limits.refused_until(ROUTE, now) for now in (5.0, 60.0)]
+    assert limits.refused_until(ROUTE, 66.0) is None
+
+
+def test_an_announced_limit_refused_nobody() -> None:
+    """A limit that Discord announced, and that nobody met, is no refusal."""
+    limits = RateLimits()
+    learn(limits, X_RateLimit_Remaining="0", X_RateLimit_Reset_After="9")
+
+    assert seconds(limits) > 9
+    assert limits.refused_until(ROUTE, 0.0) is None
+
+
 def test_nothing_runs_at_first() -> None:
     """A request may be sent as long as nobody objected."""
     assert seconds(RateLimits()) == 0.0

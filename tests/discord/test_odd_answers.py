@@ -11,7 +11,9 @@ from aiohttp import web
 
 from pikarelay.discord.client.accounts import DiscordAccounts
 from pikarelay.discord.client.transport import LARGEST_ANSWER, USER_AGENT
-from pikarelay.errors import DiscordRateLimited, DiscordRefused, DiscordUnavailable
+from pikarelay.discord.wire.closecodes import Remedy
+from pikarelay.discord.wire.session import Stopped
+from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import ButtonPress, Command, CommandRun, FileToUpload
 from tests.discord.odd_discord import CHANNEL, USER, Answer, OddDiscord, as_json, cut_off, plain
@@ -96,6 +98,24 @@ async def test_any_success_is_one(accounts: DiscordAccounts, odd: OddDiscord, st
     odd.answer = plain(status)
 
     await accounts.press_button(TOKEN, PRESS)
+
+    assert len(odd.seen) == 1
+
+
+async def test_a_dead_token_is_not_used_after_a_wait(
+    accounts: DiscordAccounts, odd: OddDiscord, clock: JumpingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that waited for a limit is not sent when the token was refused meanwhile."""
+    odd.answer = plain(429, '{"retry_after": 20}', Via="1.1 odd")
+    account = accounts._account(TOKEN)
+
+    async def die(_: timedelta) -> None:
+        account._gateway_stopped(Stopped(Remedy.TOKEN_INVALID, "dead"))
+        clock.advance(timedelta(seconds=21))
+
+    monkeypatch.setattr(clock, "sleep", die)
+    with pytest.raises(AccountUnusable, match="dead"):
+        await accounts.read_history(TOKEN, CHANNEL, "0")
 
     assert len(odd.seen) == 1
 

@@ -131,8 +131,10 @@ class Rest:
             failures = 0
             while True:
                 self.check()
-                self._transport.check_address()
                 await self._wait(route)
+                # What another request was answered meanwhile counts for this one, too.
+                self.check()
+                self._transport.check_address()
                 try:
                     return await self._try(route, method, path, query=query, body=body, failures=failures)
                 except DiscordUnavailable as problem:

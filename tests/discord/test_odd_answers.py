@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 
 from pikarelay.discord.client.accounts import DiscordAccounts
+from pikarelay.discord.client.rest import NOT_READY_SECONDS
 from pikarelay.discord.client.transport import LARGEST_ANSWER, USER_AGENT
 from pikarelay.discord.wire.closecodes import Remedy
 from pikarelay.discord.wire.session import Stopped
@@ -92,12 +93,62 @@ async def test_garbage_on_the_gateway(offline: DiscordAccounts, odd: OddDiscord,
     assert odd.close_codes == [4000]
 
 
-@pytest.mark.parametrize("status", [200, 202, 204])
+@pytest.mark.parametrize("status", [200, 204])
 async def test_any_success_is_one(accounts: DiscordAccounts, odd: OddDiscord, status: int) -> None:
     """A press is accepted by any status of success."""
     odd.answer = plain(status)
 
     await accounts.press_button(TOKEN, PRESS)
+
+    assert len(odd.seen) == 1
+
+
+async def test_a_press_that_discord_is_not_ready_for(accounts: DiscordAccounts, odd: OddDiscord) -> None:
+    """A press that Discord has no answer to may have happened, and is not sent again."""
+    odd.answer = as_json(202, {"message": "Not ready", "code": 110000, "retry_after": 1})
+
+    with pytest.raises(DiscordUnavailable, match="not ready") as caught:
+        await accounts.press_button(TOKEN, PRESS)
+
+    assert caught.value.may_have_happened
+    assert len(odd.seen) == 1
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [(7, 7), (0, NOT_READY_SECONDS)])
+async def test_a_read_that_discord_is_not_ready_for(
+    accounts: DiscordAccounts, odd: OddDiscord, clock: JumpingClock, retry_after: int, seconds: float
+) -> None:
+    """A read that Discord has no answer to is made again when Discord says, three times at most."""
+    odd.answer = as_json(202, {"message": "Not ready", "code": 110000, "retry_after": retry_after})
+    clock.pauses.clear()
+
+    with pytest.raises(DiscordUnavailable, match="not ready") as caught:
+        await accounts.read_history(TOKEN, CHANNEL, "0")
+
+    assert not caught.value.may_have_happened
+    assert [seconds] * 3 == clock.pauses
+    assert len(odd.seen) == 4
+
+
+async def test_a_read_is_answered_when_discord_is_ready(accounts: DiscordAccounts, odd: OddDiscord) -> None:
+    """Whoever reads does not notice that Discord was not ready at first."""
+    not_ready, ready = as_json(202, {"retry_after": 1}), as_json(200, [])
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await (not_ready if len(odd.seen) < 3 else ready)(request)
+
+    odd.answer = answer
+
+    assert await accounts.read_history(TOKEN, CHANNEL, "0") == ()
+    assert len(odd.seen) == 3
+
+
+async def test_a_read_does_not_wait_for_long(accounts: DiscordAccounts, odd: OddDiscord) -> None:
+    """When Discord will not be ready for long, whoever reads is told at once."""
+    odd.answer = as_json(202, {"retry_after": 3600})
+
+    with pytest.raises(DiscordUnavailable, match="not ready"):
+        await accounts.read_history(TOKEN, CHANNEL, "0")
 
     assert len(odd.seen) == 1
 

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from pikarelay.discord.client.transport import Answer, Transport
-from pikarelay.discord.wire.ratelimit import Limited, RateLimits, Route, Running, is_slow_mode
+from pikarelay.discord.wire.ratelimit import Limited, RateLimits, Route, Running, asked_delay, is_slow_mode
 from pikarelay.discord.wire.refusals import read_refusal
 from pikarelay.discord.wire.standing import AccountStanding, Standing
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
@@ -26,6 +26,10 @@ INTERACTIONS: Final = Route("POST /interactions")
 REPEATS: Final = 3
 #: A read does not wait for a longer limit; whoever asked should know.
 LONGEST_WAIT_SECONDS: Final = 30.0
+#: Discord has no answer yet, and wants to be asked again.
+NOT_READY: Final = 202
+#: How soon, when it does not say.
+NOT_READY_SECONDS: Final = 5.0
 
 log = structlog.get_logger()
 
@@ -95,6 +99,9 @@ class Rest:
         answer = await self._transport.send("POST", "/interactions", token=self._token, body=body)
         route = slow_mode(channel) if answer.status == 429 and is_slow_mode(answer.body) else INTERACTIONS
         limited = self._learn(route, answer)
+        if answer.status == NOT_READY:
+            # Nobody promised that nothing was pressed. Its traces tell, as for an answer that never came.
+            raise DiscordUnavailable("Discord was not ready to answer", may_have_happened=True)
         if answer.status < 300:
             return
         if limited is not None:
@@ -139,14 +146,15 @@ class Rest:
                     return await self._try(route, method, path, query=query, body=body, failures=failures)
                 except DiscordUnavailable as problem:
                     failures += 1
-                    if failures > REPEATS:
+                    pause = self._pause(problem, failures)
+                    if failures > REPEATS or pause > LONGEST_WAIT_SECONDS:
                         raise DiscordUnavailable(
                             str(problem),
                             may_have_happened=False,
                             status=problem.status,
                             details=problem.details,
                         ) from None
-                    await self._clock.sleep(timedelta(seconds=2 ** (failures - 1) * self._jitter()))
+                    await self._clock.sleep(timedelta(seconds=pause))
                 except DiscordRateLimited:
                     failures += 1
                     if failures > REPEATS:
@@ -168,11 +176,19 @@ class Rest:
         limited = self._learn(route, answer)
         if limited is not None:
             raise DiscordRateLimited(answer.text, limited.delay)
+        if answer.status == NOT_READY:
+            raise _NotReady(answer)
         if answer.status >= 500 or (answer.status < 300 and not answer.is_whole):
             raise _unavailable(answer, may_have_happened=False)
         if answer.status >= 300:
             raise DiscordRefused(answer.status, answer.text)
         return answer.body
+
+    def _pause(self, problem: DiscordUnavailable, failures: int) -> float:
+        """Return how many seconds to wait before the next try."""
+        if isinstance(problem, _NotReady):
+            return problem.seconds
+        return float(2 ** (failures - 1)) * self._jitter()
 
     async def _wait(self, route: Route) -> None:
         while (limit := self._running(route)) is not None:
@@ -216,6 +232,17 @@ class Rest:
                 status=answer.status,
             )
             self._on_unusable(self.standing.standing)
+
+
+class _NotReady(DiscordUnavailable):
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(
+            "Discord was not ready to answer",
+            may_have_happened=False,
+            status=answer.status,
+            details=answer.text,
+        )
+        self.seconds = asked_delay(answer.headers, answer.body) or NOT_READY_SECONDS
 
 
 def slow_mode(channel: str) -> Route:

@@ -160,6 +160,9 @@ class GatewaySession:
         self._events: list[SessionEvent] = []
         self._urgent: list[bytes] = []
         self._waiting: deque[bytes] = deque()
+        #: Frames that were to be sent, and may have been lost with the connection: since the last heartbeat, and before it.
+        self._unsure: list[bytes] = []
+        self._beaten: list[bytes] = []
         self._guild_ids: dict[str, None] = {}
 
         # Of the present connection.
@@ -228,7 +231,8 @@ class GatewaySession:
             self._budget.spend(now)
         while self._waiting and self.phase is Phase.LIVE and self._budget.free_at() <= now:
             self._budget.spend(now)
-            ready.append(self._waiting.popleft())
+            self._unsure.append(self._waiting.popleft())
+            ready.append(self._unsure[-1])
         return ready
 
     # What the owner reports
@@ -292,6 +296,8 @@ class GatewaySession:
             case Opcode.HEARTBEAT_ACK:
                 if self._heart is not None:
                     self._heart.acknowledge()
+                    # What was sent before that heartbeat has arrived with it.
+                    self._beaten.clear()
             case Opcode.HELLO if self.phase is Phase.CONNECTED:
                 self._greet(payloads.read("HELLO", frame.d, payloads.Hello), now)
             case Opcode.RECONNECT:
@@ -326,6 +332,7 @@ class GatewaySession:
     def _beat(self, heart: Heart, now: float) -> None:
         if heart.beat(now):
             self._urgent.append(frames.heartbeat(self._sequence))
+            self._beaten, self._unsure = self._unsure, []
         else:
             self.closing = COMING_BACK
 
@@ -397,6 +404,9 @@ class GatewaySession:
 
     def _reset(self, phase: Phase) -> None:
         self.phase = phase
+        # A session that is resumed goes on with what has arrived; the next one asks for everything anew.
+        self._waiting.extendleft(reversed((*self._beaten, *self._unsure)))
+        self._beaten, self._unsure = [], []
         self.closing = None
         self._urgent.clear()
         self._heart = None

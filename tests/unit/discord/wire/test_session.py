@@ -18,6 +18,7 @@ from pikarelay.discord.wire.session import (
     Began,
     Dispatched,
     Gap,
+    GatewaySession,
     Phase,
     Resumed,
     SessionState,
@@ -323,7 +324,7 @@ def test_an_unreadable_frame_ends_the_connection() -> None:
 
 
 def test_guilds_are_asked_for_in_every_session() -> None:
-    """A guild is subscribed to once now, and again after each READY, but not after a resume."""
+    """A guild is subscribed to once now, and again after each READY."""
     session = live()
     session.subscribe("7")
     session.subscribe("7")
@@ -336,6 +337,35 @@ def test_guilds_are_asked_for_in_every_session() -> None:
     assert [each["op"] for each in sent(session, 20.0)] == [2]
     session.receive(READY, 20.0)
     assert sent(session, 20.0) == [wanted]
+
+
+def test_a_guild_is_asked_for_again_when_that_may_be_lost() -> None:
+    """What was sent just before the connection died is sent again after the resume; what surely arrived is not."""
+    session = live()
+    session.subscribe("7")
+    wanted = sent(session)
+    session.tick(due := session.deadline or 0.0)
+    assert [1] == [each["op"] for each in sent(session, due)]
+    # It is lost before the heartbeat is answered.
+    resume(session, due)
+    assert wanted == sent(session, due)
+    session.tick(due := session.deadline or 0.0)
+    sent(session, due)
+    session.receive(ACK, due)
+    session.subscribe("8")
+    (later,) = sent(session, due)
+    resume(session, due)
+
+    assert [later] == sent(session, due)
+
+
+def resume(session: GatewaySession, now: float) -> None:
+    """Cut the connection and go on with the session on another."""
+    session.lost(None, now)
+    session.connected(now)
+    session.receive(HELLO, now)
+    assert [6] == [each["op"] for each in sent(session, now)]
+    session.receive(resumed(1), now)
 
 
 def test_many_guilds_fit_into_frames() -> None:

@@ -156,6 +156,9 @@ class Accounts:
     def release(self, token: Secret) -> None:
         return
 
+    def tokens(self) -> frozenset[Secret]:
+        return frozenset(map(Secret, self._accounts))
+
     async def forget(self, token: Secret) -> None:
         if (account := self._accounts.pop(token.reveal(), None)) is not None:
             await account.session.stop()

@@ -7,7 +7,7 @@ Accounts that are set up, replaced or removed meanwhile are noticed at once, or 
 """
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -132,16 +132,33 @@ class GatewayListener:
     async def _look(self, left_open: Sequence[Job]) -> None:
         current = {(a.discord_token, a.channel): a.updated for a in await self._store.accounts()}
         before, self._accounts = self._accounts, current
-        for seat, updated in current.items():
-            if before.get(seat) != updated:
-                if seat in before:
-                    # The same token once more: a person has taken care of what Discord held against it.
-                    self._discord.release(seat[0])
-                self._background.start(self._open(seat, _of(seat, left_open)))
+        changed = {seat: updated for seat, updated in current.items() if before.get(seat) != updated}
+        if changed:
+            self._release(changed, before)
+        for seat in changed:
+            self._background.start(self._open(seat, _of(seat, left_open)))
         self._parting |= {token for token, _ in before.keys() - current.keys()}
         if self._parting:
             self._parting -= {token for token, _ in current}
             await self._part()
+
+    def _release(self, changed: Mapping[Seat, datetime], before: Mapping[Seat, datetime]) -> None:
+        """
+        Use those again that were set up since: a person has taken care of what Discord held against them.
+
+        Also those that are in use without having been there: on another channel, or removed while a job still needed them.
+        """
+        in_use = self._discord.tokens()
+        last: dict[Secret, datetime] = {}
+        for (token, _), updated in before.items():
+            last[token] = max(updated, last.get(token, updated))
+        again = {
+            seat[0]
+            for seat, updated in changed.items()
+            if seat in before or (seat[0] in in_use and (seat[0] not in last or updated > last[seat[0]]))
+        }
+        for token in again:
+            self._discord.release(token)
 
     async def _part(self) -> None:
         """Close the sessions of former accounts, except where a job is under way."""

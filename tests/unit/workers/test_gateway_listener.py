@@ -216,6 +216,50 @@ async def test_account_set_up_anew(relay: FakeRelay, listener: GatewayListener) 
     assert 2 == len(relay.discord.listening)
 
 
+async def test_account_that_is_set_up_again_while_a_job_needs_it(
+    relay: FakeRelay, listener: GatewayListener
+) -> None:
+    """An account that was removed, and set up with the same token while a job went on with it, is used again."""
+    await relay.store.put_account(an_account())
+    await listener.start()
+    await listener.take_up(EVERYTHING)
+    await settle()
+    relay.store.jobs["job-1"] = a_running_job()
+    await relay.store.delete_account("caller-1", CHANNEL)
+    await listener.accounts_changed()
+    assert [] == relay.discord.released
+    await relay.store.put_account(an_account(updated=relay.clock.now()))
+    await listener.accounts_changed()
+
+    assert [TOKEN] == relay.discord.released
+    assert [] == relay.discord.forgotten
+
+
+async def test_token_that_is_set_up_on_another_channel(relay: FakeRelay, listener: GatewayListener) -> None:
+    """A person who sets up a token anew has taken care of it, whichever channel it is for."""
+    await relay.store.put_account(an_account())
+    await listener.start()
+    await listener.take_up(EVERYTHING)
+    await settle()
+    later = relay.clock.now() + timedelta(seconds=1)
+    await relay.store.put_account(an_account(OTHER, updated=later))
+    await listener.accounts_changed()
+
+    assert [TOKEN] == relay.discord.released
+
+
+async def test_account_that_is_taken_up_later(relay: FakeRelay, listener: GatewayListener) -> None:
+    """An account that was set up before the others of its token, and comes to this worker after them, is no reason to use it again."""
+    await relay.store.put_account(an_account(updated=relay.clock.now()))
+    await listener.start()
+    await listener.take_up(EVERYTHING)
+    await settle()
+    await relay.store.put_account(an_account(OTHER, updated=relay.clock.now() - timedelta(seconds=1)))
+    await listener.take_up(EVERYTHING)
+
+    assert [] == relay.discord.released
+
+
 async def test_removed_account(relay: FakeRelay, listener: GatewayListener) -> None:
     """The session of an account that was removed is closed."""
     await relay.store.put_account(an_account())

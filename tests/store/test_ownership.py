@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.ownership import Holding, Seat, channel_name, session_name, session_name_of
 from pikarelay.jobs.secret import Secret
@@ -17,7 +18,7 @@ from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.vault import Vault
 from tests.fakes.clock import FakeClock
 from tests.fakes.ownership import FakeOwnership
-from tests.store.conftest import AnyStore, Opener, a_caller, a_job, an_account, put
+from tests.store.conftest import NOW, AnyStore, Opener, a_caller, a_job, an_account, put
 
 LEASE = timedelta(seconds=10)
 TOKEN = Secret("a-token-of-some-length-0123456789")
@@ -152,6 +153,26 @@ async def test_fence(sql: SqliteStore | PostgresStore) -> None:
     assert 2 == job.message_flags
     await sql.held_by(new).keep_sessions({}, [token])
     assert {} == await sql.kept_sessions()
+
+
+@in_sql
+async def test_fence_of_health(sql: SqliteStore | PostgresStore) -> None:
+    """Who was succeeded neither takes back what its successor says of an account, nor says anything else instead."""
+    digest, other = TOKEN.digest, b"o" * 32
+    names = [session_name_of(digest)]
+    old, new = Holdings("old"), Holdings("new")
+    ready, offline = AccountHealth(state=HealthState.READY), AccountHealth(state=HealthState.OFFLINE)
+    old.take(await sql.claim([names], "old", []))
+    await sql.held_by(old).keep_health({digest: offline, other: offline}, [], NOW)
+    assert {digest: offline} == await sql.health(NOW)
+    new.take(await sql.claim([names], "new", ["old"]))
+    await sql.held_by(new).keep_health({digest: ready}, [], NOW)
+    await sql.held_by(old).keep_health({digest: offline}, [], NOW)
+    await sql.held_by(old).keep_health({}, [digest], NOW)
+    assert {digest: ready} == await sql.health(NOW)
+    await sql.held_by(new).keep_health({}, [digest], NOW)
+
+    assert {} == await sql.health(NOW)
 
 
 @in_sql

@@ -16,6 +16,7 @@ from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.sender import HttpCallbackSender
 from pikarelay.discord.client.cdn import Cdn
 from pikarelay.jobs.deadlines import Deadlines
+from pikarelay.jobs.ownership import session_name_of
 from pikarelay.outbound import open_callback_session
 from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.clean_up import CleanUp
@@ -88,6 +89,11 @@ async def open_works(node: Node, stack: AsyncExitStack) -> Works:
     history = HistoryReader(store, discord, observer, clock)
     sessions = SessionKeeper(store, discord, clock)
     keeps_session = (lambda _: True) if holdings is None else holdings.keeps_session
+    health = (
+        HealthKeeper(store, discord, clock)
+        if holdings is None
+        else HealthKeeper(store, discord, clock, lambda digest: holdings.is_kept(session_name_of(digest)))
+    )
     listener = GatewayListener(store, discord, view, observer, history, clock, keeps_session)
     node.accounts_watcher.watcher = listener
     sender = PressSender(store, discord, recorder, board, node.answers, clock, node.uploads, floor)
@@ -107,7 +113,7 @@ async def open_works(node: Node, stack: AsyncExitStack) -> Works:
         listener=listener,
         presser=presser,
         # First to start and last to stop, around the sessions that it keeps.
-        first=(sessions, discord, HealthKeeper(node.store, discord, clock), listener, presser, *keepers),
+        first=(sessions, discord, health, listener, presser, *keepers),
         then=(
             Lifeline(JobExpirer(store, history, recorder, board, clock, deadlines), clock),
             Reconciler(store, view, history, clock, random.random),

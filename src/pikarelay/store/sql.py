@@ -236,7 +236,7 @@ class SqlStore:
     async def keep_health(
         self, found: Mapping[bytes, AccountHealth], gone: Collection[bytes], now: datetime
     ) -> None:
-        await self._runner.write(transactions.health.keep, found, gone, now)
+        await self._runner.write(transactions.health.keep, found, gone, now, self._holds)
 
     async def health(self, seen_since: datetime) -> dict[bytes, AccountHealth]:
         return await self._runner.read(transactions.health.read, seen_since)

@@ -51,6 +51,38 @@ async def test_what_does_not_change_stays_fresh(relay: FakeRelay) -> None:
     await keeper.stop()
 
 
+async def test_only_what_is_held(relay: FakeRelay) -> None:
+    """A worker says nothing of accounts that another holds, neither when it begins nor when it lets go of them, nor at its end."""
+    accounts, mine = FakeAccounts(a=READY, b=READY, foreign=CAPTCHA), {b"a", b"b"}
+    relay.store.kept_health[b"foreign"] = (READY, relay.clock.now())
+    keeper = HealthKeeper(relay.store, accounts, relay.clock, mine.__contains__)
+    await keeper.start()
+    await relay.clock.advance(timedelta(seconds=1))
+    assert {b"a": READY, b"b": READY, b"foreign": READY} == await kept(relay, MINUTE)
+    mine.remove(b"b")
+    del accounts.now[b"b"]
+    await relay.clock.advance(timedelta(seconds=1))
+    assert {b"a": READY, b"b": READY, b"foreign": READY} == await kept(relay, MINUTE)
+    mine.clear()
+    await keeper.stop()
+
+    assert {b"a", b"b", b"foreign"} == (await kept(relay, MINUTE)).keys()
+
+
+async def test_what_comes_is_told_at_once(relay: FakeRelay) -> None:
+    """An account that was known here before it was held is written about when it is, and not within the minute."""
+    accounts, mine = FakeAccounts(a=CAPTCHA), set[bytes]()
+    keeper = HealthKeeper(relay.store, accounts, relay.clock, lambda digest: digest in mine)
+    await keeper.start()
+    await relay.clock.advance(timedelta(seconds=3))
+    assert {} == await kept(relay, MINUTE)
+    mine.add(b"a")
+    await relay.clock.advance(timedelta(seconds=1))
+
+    assert {b"a": CAPTCHA} == await kept(relay, MINUTE)
+    await keeper.stop()
+
+
 async def test_taken_back_at_the_end(relay: FakeRelay) -> None:
     """A server that stops takes its word back."""
     keeper = HealthKeeper(relay.store, FakeAccounts(a=READY), relay.clock)

@@ -13,7 +13,11 @@ class HealthStore(Protocol):
     async def keep_health(
         self, found: Mapping[bytes, AccountHealth], gone: Collection[bytes], now: datetime
     ) -> None:
-        """Keep these as seen now, and forget those that are gone, and all that nobody has seen for a day."""
+        """
+        Keep these as seen now, and forget those that are gone, and all that nobody has seen for a day.
+
+        A worker's store passes over those whose session is not the worker's.
+        """
         ...
 
     async def health(self, seen_since: datetime) -> dict[bytes, AccountHealth]:

@@ -1,11 +1,12 @@
 """A store that can be out of order, and counts what it is asked."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.callbacks import CallbackAttempt
+from pikarelay.jobs.health import AccountHealth
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.mirror import CopyRecord
 from pikarelay.services.ports import (
@@ -14,6 +15,7 @@ from pikarelay.services.ports import (
     Change,
     DecideOutcome,
     Giving,
+    KeptSession,
     Refusal,
     Sightings,
 )
@@ -38,6 +40,18 @@ class TroubledStore(FakeStore):
         self._enter("sightings")
         stale, self.stale_sightings = self.stale_sightings, None
         return stale or await super().sightings(channel, message_ids, ghosts_since=ghosts_since)
+
+    async def keep_sessions(
+        self, sessions: Mapping[bytes, KeptSession], forgotten: Collection[bytes] = ()
+    ) -> None:
+        self._enter("keep_sessions")
+        await super().keep_sessions(sessions, forgotten)
+
+    async def keep_health(
+        self, found: Mapping[bytes, AccountHealth], gone: Collection[bytes], now: datetime
+    ) -> None:
+        self._enter("keep_health")
+        await super().keep_health(found, gone, now)
 
     async def unfinished(self) -> tuple[Job, ...]:
         self._enter("unfinished")

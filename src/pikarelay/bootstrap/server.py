@@ -96,9 +96,11 @@ class Server:
             await self._stopped(self._outbox)
 
     async def _stopped(self, worker: Worker) -> None:
-        """Stop a worker. One that does not end is left behind: what it holds is as safe as in a crash."""
+        """Stop a worker. One that does not end, or fails, is left behind: what it holds is as safe as in a crash."""
         try:
             async with asyncio.timeout_at(self._ends_by):
                 await worker.stop()
         except TimeoutError:
             _log.warning("worker.not_stopped", worker=type(worker).__name__)
+        except Exception:  # noqa: BLE001 - whatever it is, the others are to stop in good order
+            _log.exception("worker.stop_failed", worker=type(worker).__name__)

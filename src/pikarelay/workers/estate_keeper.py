@@ -124,7 +124,11 @@ class EstateKeeper:
         await self._loop.stop()
         if self._releasing is not None:
             await self._releasing
-        await self._end(tuple(self._holdings.epochs))
+        try:
+            await self._end(tuple(self._holdings.epochs))
+        except Unavailable:
+            # What was written of it last is what others go on with.
+            _log.warning("worker.not_let_go", worker_id=self._worker_id)
         await self._heart.stop()
         try:
             await self._store.retire(self._worker_id)

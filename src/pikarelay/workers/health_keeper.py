@@ -10,9 +10,14 @@ Of several workers each keeps and takes back only what is about sessions that it
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+import structlog
+
+from pikarelay.errors import Unavailable
 from pikarelay.jobs.health import AccountHealth
 from pikarelay.services.ports import AccountsHealth, Clock, Store
 from pikarelay.workers.loop import Loop
+
+_log = structlog.get_logger(__name__)
 
 _LOOK_EVERY = timedelta(seconds=1)
 _WRITE_EVERY = timedelta(minutes=1)
@@ -42,7 +47,11 @@ class HealthKeeper:
 
     async def stop(self) -> None:
         await self._loop.stop()
-        await self._store.keep_health({}, self._gone({}), self._clock.now())
+        try:
+            await self._store.keep_health({}, self._gone({}), self._clock.now())
+        except Unavailable:
+            # In a minute it is known to be nobody's.
+            _log.warning("health.not_taken_back")
         self._kept = {}
 
     async def _once(self) -> None:

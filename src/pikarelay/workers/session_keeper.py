@@ -10,9 +10,14 @@ import asyncio
 from collections.abc import Container, Mapping
 from datetime import timedelta
 
+import structlog
+
+from pikarelay.errors import Unavailable
 from pikarelay.jobs.ownership import session_name_of
 from pikarelay.services.ports import Clock, KeptSession, Sessions, Store
 from pikarelay.workers.loop import Loop
+
+_log = structlog.get_logger(__name__)
 
 _LOOK_EVERY = timedelta(seconds=0.5)
 _WRITE_EVERY = timedelta(seconds=5)
@@ -51,7 +56,11 @@ class SessionKeeper:
 
     async def stop(self) -> None:
         await self._loop.stop()
-        await self._keep()
+        try:
+            await self._keep()
+        except Unavailable:
+            # They are gone on with from a few seconds ago.
+            _log.warning("sessions.not_kept")
 
     async def _once(self) -> None:
         await self._clock.sleep(_LOOK_EVERY)

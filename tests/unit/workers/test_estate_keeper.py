@@ -178,6 +178,18 @@ async def test_goes_in_good_order(store: FakeOwnership, clock: FakeClock) -> Non
     assert 8 == len(two.tenant.works_on)
 
 
+async def test_goes_while_the_store_is_away(store: FakeOwnership, clock: FakeClock) -> None:
+    """A worker that ends while the store is away ends its work all the same, and beats no more."""
+    one = await started("one", store, clock)
+    store.is_down = True
+    one.sessions.failures = 1
+    await one.keeper.stop()
+
+    assert set() == one.tenant.works_on
+    assert {} == dict(one.holdings.epochs)
+    assert 0 == clock.sleepers
+
+
 async def test_connection_is_gone(store: FakeOwnership, clock: FakeClock) -> None:
     """A worker whose connection is missing in two rounds is succeeded long before its lease is over."""
     one, two = await started("one", store, clock), await started("two", store, clock)

@@ -83,6 +83,17 @@ async def test_what_comes_is_told_at_once(relay: FakeRelay) -> None:
     await keeper.stop()
 
 
+async def test_ends_while_the_store_is_away(relay: FakeRelay) -> None:
+    """A server that cannot take its word back stops all the same."""
+    keeper = HealthKeeper(relay.store, FakeAccounts(a=READY), relay.clock)
+    await keeper.start()
+    await relay.clock.advance(timedelta(seconds=1))
+    relay.store.unavailable.add("keep_health")
+    await keeper.stop()
+
+    assert 2 == relay.store.calls["keep_health"]
+
+
 async def test_taken_back_at_the_end(relay: FakeRelay) -> None:
     """A server that stops takes its word back."""
     keeper = HealthKeeper(relay.store, FakeAccounts(a=READY), relay.clock)

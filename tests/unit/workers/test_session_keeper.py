@@ -52,6 +52,20 @@ async def test_a_new_session_is_kept_at_once(relay: FakeRelay) -> None:
     assert {b"d": B} == relay.store.sessions
 
 
+async def test_ends_while_the_store_is_away(relay: FakeRelay) -> None:
+    """A server that cannot keep how far its sessions have come stops all the same, and what was kept last is gone on with."""
+    sessions = FakeSessions()
+    keeper = SessionKeeper(relay.store, sessions, relay.clock)
+    await keeper.start()
+    sessions.now = {b"d": A}
+    await relay.clock.advance(timedelta(seconds=1))
+    sessions.now = {b"d": B}
+    relay.store.unavailable.add("keep_sessions")
+    await keeper.stop()
+
+    assert {b"d": A} == relay.store.sessions
+
+
 async def test_handed_on(relay: FakeRelay) -> None:
     """What was kept is gone on with at the start; changes are kept within seconds, and the last at the end."""
     relay.store.sessions = {b"d": A}

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from pikarelay.services.ports import Announcement, News, Sign
+from pikarelay.store.ears import Ears
 from pikarelay.store.postgres import PostgresStore
 from pikarelay.store.root_key import KeySource, load_root_key
 from tests.postgres import PostgresServer
@@ -37,7 +38,7 @@ async def nodes(url: str, tmp_path: Path) -> AsyncIterator[list[PostgresStore]]:
 class Heard:
     """What one node has heard, and a way to wait for more."""
 
-    def __init__(self, store: PostgresStore) -> None:
+    def __init__(self, store: PostgresStore | Ears) -> None:
         self.all: list[Announcement] = []
         self._came = asyncio.Event()
         store.subscribe(self._hear)
@@ -125,6 +126,61 @@ async def test_server_was_restarted(url: str, tmp_path: Path) -> None:
         await connection.close()
 
         assert [Sign.PRESENT] == [m.sign for m in await store.members()]
+
+
+class FakeConnection:
+    """A connection of asyncpg's as the ears use one, which fails as a test says."""
+
+    def __init__(self, *, on_listen: Exception | None = None, on_ask: Exception | None = None) -> None:
+        self._on_listen = on_listen
+        self._on_ask = on_ask
+        self.is_open = True
+
+    async def add_listener(self, *_: object) -> None:
+        if self._on_listen is not None:
+            raise self._on_listen
+
+    def add_termination_listener(self, _: object) -> None:
+        """Never tell: it ends by what it raises."""
+
+    async def execute(self, _: str) -> None:
+        if self._on_ask is not None:
+            raise self._on_ask
+
+    def terminate(self) -> None:
+        self.is_open = False
+
+
+async def test_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a connection fails, also by a defect of its driver or of whoever hears, it is closed, and the next one is made."""
+    defect = asyncpg.InternalClientError("a defect")
+    connections = [
+        FakeConnection(on_listen=TimeoutError()),
+        FakeConnection(on_listen=defect),
+        FakeConnection(on_ask=defect),
+        FakeConnection(),
+    ]
+    answers: list[FakeConnection | Exception] = [defect, *connections]
+
+    async def connect(*_: object, **__: object) -> FakeConnection:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def fail(_: Announcement) -> None:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    ears = Ears("postgresql://nowhere")
+    ears.subscribe(fail)
+    heard = Heard(ears)
+    try:
+        await heard.until(lambda news: 2 == news.count(News.MISSED))
+
+        assert [False, False, False, True] == [its.is_open for its in connections]
+    finally:
+        await ears.close()
 
 
 async def kill_ears(url: str) -> None:

@@ -117,20 +117,29 @@ class Ears:
         while True:
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
-                    connection = await asyncpg.connect(
-                        self._url,
-                        timeout=_CONNECT_SECONDS,
-                        command_timeout=_CONNECT_SECONDS,
-                        server_settings={"application_name": "pikarelay ears", **GONE_AFTER_TEN_SECONDS},
-                    )
-                    await connection.add_listener(_CHANNEL, self._heard)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    connection = await self._connected()
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody else would make it again
                 failures += 1
                 _log.warning("store.deaf", reason=f"{type(error).__name__}: {error}")
             else:
                 failures = 0
                 await self._hold(connection)
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+
+    async def _connected(self) -> Any:
+        """Return a connection that listens."""
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=_CONNECT_SECONDS,
+            command_timeout=_CONNECT_SECONDS,
+            server_settings={"application_name": "pikarelay ears", **GONE_AFTER_TEN_SECONDS},
+        )
+        try:
+            await connection.add_listener(_CHANNEL, self._heard)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def _hold(self, connection: Any) -> None:
         """Listen on the connection until it breaks."""
@@ -145,7 +154,7 @@ class Ears:
                 pause = _LISTEN_SECONDS if self._locked or self._worker_id is None else 0.2
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stirred.wait(), pause)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except Exception as error:  # noqa: BLE001 - the same
             _log.warning("store.deaf", reason=f"{type(error).__name__}: {error}")
         finally:
             self._locked = None
@@ -175,4 +184,7 @@ class Ears:
 
     def _tell(self, announcement: Announcement) -> None:
         for hear in self._hearers:
-            hear(announcement)
+            try:
+                hear(announcement)
+            except Exception:  # noqa: BLE001 - a defect of one must not make the whole node deaf
+                _log.exception("store.hearer_failed", news=announcement.news)

@@ -12,7 +12,7 @@ from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.job import Job, Verb
 from pikarelay.jobs.messages import BotMessage, InteractionAccepted, Sighting
 from pikarelay.jobs.requests import ButtonRequest, CommandRequest, CommonFields
-from pikarelay.services.answers import LocalAnswers
+from pikarelay.services.answers import Answers, LocalAnswers
 from pikarelay.services.board import Board
 from pikarelay.services.channel_view import ChannelView
 from pikarelay.services.expire_jobs import JobExpirer
@@ -66,16 +66,7 @@ class FakeRelay:
         )
         self.history = HistoryReader(self.store, self.discord, self.observer, self.clock)
         self.expirer = JobExpirer(self.store, self.history, self.recorder, self.board, self.clock, DEADLINES)
-        self.sender = PressSender(
-            self.store,
-            self.discord,
-            self.recorder,
-            self.board,
-            self.answers,
-            self.clock,
-            self.uploads,
-            self.floor,
-        )
+        self.sender = self.make_sender(self.answers)
         self.presser = Presser(
             self.store, self.view, self.history, self.sender, self.habits, self.board, self.clock
         )
@@ -84,6 +75,19 @@ class FakeRelay:
         self.run_command = RunCommand(self.store, self.submission, self.clock, self.ids, lambda: 0.0)
         self.store.jobs["parent"] = a_parent()
         self._posts: list[asyncio.Task[Submitted]] = []
+
+    def make_sender(self, answers: Answers) -> PressSender:
+        """Return one that owes its answers so."""
+        return PressSender(
+            self.store,
+            self.discord,
+            self.recorder,
+            self.board,
+            answers,
+            self.clock,
+            self.uploads,
+            self.floor,
+        )
 
     def retry(self, parent: str = "parent", **common: Any) -> asyncio.Task[Submitted]:
         """POST /button in a task of its own."""

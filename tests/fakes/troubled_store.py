@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from pikarelay.errors import Unavailable
+from pikarelay.errors import OutcomeUnknown, Unavailable
 from pikarelay.jobs.callbacks import CallbackAttempt
 from pikarelay.jobs.health import AccountHealth
 from pikarelay.jobs.job import Job
@@ -29,6 +29,8 @@ class TroubledStore(FakeStore):
         super().__init__()
         self.broken: set[str] = set()
         self.unavailable: set[str] = set()
+        #: So many changes are made, and it is not known.
+        self.silent_changes = 0
         #: How often each was called, broken or not.
         self.calls: Counter[str] = Counter()
         #: Answers `sightings` once, as a read does that another write overtakes.
@@ -58,6 +60,10 @@ class TroubledStore(FakeStore):
         return await super().unfinished()
 
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
+        if self.silent_changes:
+            self.silent_changes -= 1
+            await super().change(job_id, decide)
+            raise OutcomeUnknown
         self._enter("change")
         return await super().change(job_id, decide)
 
@@ -72,6 +78,10 @@ class TroubledStore(FakeStore):
     async def give_answer(self, job_id: str, now: datetime) -> Giving | Refusal:
         self._enter("give_answer")
         return await super().give_answer(job_id, now)
+
+    async def claim_refusal(self, job_id: str, now: datetime) -> bool:
+        self._enter("claim_refusal")
+        return await super().claim_refusal(job_id, now)
 
     async def claim_callbacks(
         self, now: datetime, lease: timedelta, fresh: int, failing: int

@@ -5,8 +5,10 @@ The order is the point: `Sent` is committed first, then the press leaves. Whatev
 never sent by anybody again; whatever happens after, the stored nonce finds its traces.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -41,9 +43,15 @@ from pikarelay.services.tally import ACCEPTED, NOT_SENT, RATE_LIMITED, REFUSED, 
 
 _log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 #: A press that is marked as sent leaves within moments. One that did not, because the process or its machine stood still, is one
 #: that nobody reckons with any more: its job may have ended meanwhile, and the next press may have had its turn.
 _LEAVE_WITHIN = timedelta(seconds=15)
+
+#: For how long, and how often, it is tried to write down what Discord said to a press. Forgotten, it would be in doubt.
+_NOTED_WITHIN = timedelta(minutes=2)
+_NOTE_AGAIN = timedelta(seconds=0.5)
 
 #: How long the traces of a press may take after Discord answered it with a 5xx.
 _TRACE_WAIT = timedelta(seconds=5)
@@ -97,7 +105,7 @@ class PressSender:
             with self._board.in_the_air(job.job_id):
                 has_left = await send(job, identity)
                 tally.press(ACCEPTED if has_left else NOT_SENT)
-                return await self._accept(job) if has_left else None
+                return await self._noted(job, lambda: self._accept(job)) if has_left else None
         except DiscordRateLimited as refusal:
             tally.press(RATE_LIMITED)
             return await self._withdraw(job, refusal)
@@ -227,12 +235,14 @@ class PressSender:
         _log.warning("press.rate_limited", job_id=job.job_id, retry_after=refusal.retry_after)
         phase = None if refusal.was_sent else PressPhase.REFUSED
         failed = Failed(error=refusal.message, details=refusal.details, press=phase)
-        claim = await self._answers.claim(job.job_id)
+        claim = await self._noted(job, lambda: self._answers.claim(job.job_id))
         if claim is None:
             return await self._await_trace(job, failed, _DENIAL_WAIT if refusal.was_sent else timedelta())
         try:
             if refusal.was_sent:
-                await self._trace(job, _DENIAL_WAIT)
+                # While the store is away, the POST waits no longer: what there is to see, the withdrawal sees as well.
+                with suppress(Unavailable):
+                    await self._trace(job, _DENIAL_WAIT)
         except BaseException:
             await claim.spare()
             raise
@@ -253,13 +263,38 @@ class PressSender:
             error, said = reason or "Discord /interactions failed", details or None
         else:
             error, said = _failure(status), details or reason
-        failed = Failed(error=error, details=said, press=PressPhase.REFUSED)
-        return await self._recorder.record(job.job_id, failed)
+        return await self._record(job, Failed(error=error, details=said, press=PressPhase.REFUSED))
+
+    async def _record(self, job: Job, failed: Failed) -> Job | None:
+        return await self._noted(job, lambda: self._recorder.record(job.job_id, failed))
+
+    async def _noted(self, job: Job, note: Callable[[], Awaitable[T]]) -> T:
+        """
+        Do what writes down, or reads, what came of the press, again and again while the store cannot.
+
+        What was written although the store could not say so is not written twice: everything is decided on the stored job.
+        """
+        until = self._clock.elapsed() + _NOTED_WITHIN
+        is_again = False
+        while True:
+            try:
+                noted = await note()
+                # It may have been written by a try before, without anybody's being told.
+                if is_again and (stored := await self._store.job(job.job_id)) is not None:
+                    self._board.publish(stored)
+            except Unavailable:
+                if self._clock.elapsed() >= until:
+                    raise
+                _log.warning("press.not_noted", job_id=job.job_id)
+            else:
+                return noted
+            is_again = True
+            await self._clock.sleep(_NOTE_AGAIN)
 
     async def _doubt(self, job: Job, trouble: DiscordUnavailable) -> Job | None:
         """The press may or may not have happened. Only its traces can tell; it is not sent again."""
         _log.warning("press.unanswered", job_id=job.job_id, status=trouble.status, reason=str(trouble))
-        stored = await self._store.job(job.job_id)
+        stored = await self._noted(job, lambda: self._store.job(job.job_id))
         if stored is None:
             return None
         if not trouble.may_have_happened or stored.press.phase is PressPhase.WAITING:
@@ -268,7 +303,7 @@ class PressSender:
                 details=trouble.details or str(trouble),
                 press=PressPhase.REFUSED,
             )
-            return await self._recorder.record(job.job_id, failed)
+            return await self._record(job, failed)
         if trouble.status is None:
             return stored
         failed = Failed(error=_failure(trouble.status), details=trouble.details or None)
@@ -276,13 +311,16 @@ class PressSender:
 
     async def _await_trace(self, job: Job, failed: Failed, at_most: timedelta) -> Job | None:
         """A refusal mostly means no. An interaction that happened all the same shows within moments."""
-        stored = await self._trace(job, at_most)
+        stored = await self._noted(job, lambda: self._trace(job, at_most))
         if stored is None or _left_a_trace(stored):
             return stored
         return await self._fail_without_trace(job, failed)
 
     async def _fail_without_trace(self, job: Job, failed: Failed) -> Job | None:
-        return await self._recorder.decide(job.job_id, lambda now: None if _left_a_trace(now) else failed)
+        def fail(now: Job) -> Failed | None:
+            return None if _left_a_trace(now) else failed
+
+        return await self._noted(job, lambda: self._recorder.decide(job.job_id, fail))
 
     async def _trace(self, job: Job, at_most: timedelta) -> Job | None:
         """Return the job once its press has left a trace, or as it is when time is up; None when it is gone."""

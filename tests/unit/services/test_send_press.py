@@ -7,10 +7,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from pikarelay.errors import AccountUnusable, DiscordRefused, DiscordUnavailable, SessionElsewhere
+from pikarelay.errors import (
+    AccountUnusable,
+    DiscordRateLimited,
+    DiscordRefused,
+    DiscordUnavailable,
+    SessionElsewhere,
+    Unavailable,
+)
 from pikarelay.jobs.job import Button, PressPhase, Status, Upload, Verb
 from pikarelay.jobs.lifecycle import Cancelled
 from pikarelay.services.ports import UploadedFile
+from pikarelay.services.shared_answers import SharedAnswers
 from tests.factories import PARENT_MESSAGE, REMIX, RETRY, a_job, a_message, a_press, snowflake
 from tests.fakes.clock import START
 from tests.fakes.discord import APPLICATION, BOT, USER, create_command
@@ -295,6 +303,84 @@ async def test_certain_refusal_leaves_nothing_behind(relay: FakeRelay, refusal: 
     await send(relay)
 
     assert (Status.FAILED, PressPhase.REFUSED) == (relay.job().status, relay.job().press.phase)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (None, (Status.CREATED, PressPhase.ACCEPTED, None)),
+        (
+            DiscordRefused(403, "{}"),
+            (Status.FAILED, PressPhase.REFUSED, "Discord /interactions failed with HTTP status 403"),
+        ),
+        (AccountUnusable("no"), (Status.FAILED, PressPhase.REFUSED, "no")),
+        (
+            DiscordRateLimited("{}"),
+            (Status.FAILED, PressPhase.SENT, "Discord /interactions failed with HTTP status 429"),
+        ),
+        (
+            DiscordUnavailable("no", may_have_happened=True, status=502),
+            (Status.FAILED, PressPhase.SENT, "Discord /interactions failed with HTTP status 502"),
+        ),
+        (
+            DiscordUnavailable("no", may_have_happened=False),
+            (Status.FAILED, PressPhase.REFUSED, "Discord /interactions could not be reached"),
+        ),
+    ],
+    ids=["accepted", "403", "unusable", "429", "502", "unreachable"],
+)
+async def test_answer_outlives_a_store_that_is_away(
+    relay: FakeRelay, said: Exception | None, expected: tuple[Status, PressPhase, str | None]
+) -> None:
+    """What Discord said to a press while the store was out of order is written down when it is back."""
+
+    async def answer() -> None:
+        relay.store.unavailable = {"change", "job", "claim_refusal"}
+        if said is not None:
+            raise said
+
+    relay.sender = relay.make_sender(SharedAnswers(relay.store, relay.board, relay.clock))
+    relay.discord.answers.append(answer)
+    sending = asyncio.create_task(send(relay))
+    await relay.clock.advance(timedelta(seconds=30))
+    assert PressPhase.SENT is relay.job().press.phase
+    relay.store.unavailable = set()
+    await relay.clock.advance(timedelta(seconds=10))
+    await sending
+
+    assert expected == (relay.job().status, relay.job().press.phase, relay.job().error)
+
+
+async def test_store_that_stays_away(relay: FakeRelay) -> None:
+    """A store that stays out of order holds the channel's other presses up for some minutes, and no longer."""
+
+    async def answer() -> None:
+        relay.store.unavailable = {"change"}
+
+    relay.discord.answers.append(answer)
+    sending = asyncio.create_task(send(relay))
+    await relay.clock.advance(timedelta(minutes=3))
+
+    with pytest.raises(Unavailable):
+        await sending
+
+
+async def test_refusal_is_shown_although_the_store_kept_silent(relay: FakeRelay) -> None:
+    """Whoever waits for a job is shown its end, also when the store did not say that it had written it down."""
+
+    async def answer() -> None:
+        relay.store.silent_changes = 1
+        raise DiscordRefused(403, "{}")
+
+    relay.discord.answers.append(answer)
+    shown: list[Status] = []
+    job = a_job()
+    with relay.board.watch_channel(job.channel, lambda its: shown.append(its.status)):
+        sending = asyncio.create_task(send(relay))
+        await relay.clock.advance(timedelta(seconds=1))
+        await sending
+
+    assert [Status.CREATED, Status.FAILED] == shown
 
 
 async def test_session_of_another_worker(relay: FakeRelay) -> None:

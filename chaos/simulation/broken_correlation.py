@@ -43,7 +43,7 @@ def ghosts_of_now() -> list[Break]:
 
     async def look_now(self: Any, message: Any) -> Any:
         known = await look_for(self, message)
-        now, allowed = self._clock.now(), self._deadlines._allowed
+        now, allowed = self._clock.now(), self._deadlines.allowed
         there = tuple(ghost for ghost in known.ghosts if now - ghost.press.sent < allowed(ghost))
         return msgspec.structs.replace(known, ghosts=there)
 

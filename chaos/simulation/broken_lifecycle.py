@@ -10,10 +10,11 @@ from pikarelay.jobs import accounts
 from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.lifecycle import Accepted
 from pikarelay.jobs.messages import Kind
-from pikarelay.services import deliver_callback, expire_jobs, press_button
+from pikarelay.services import deliver_callback, press_button
 from pikarelay.services.answer_once import AnswerOnce
 from pikarelay.services.board import Board
 from pikarelay.services.deliver_callback import CallbackDelivery
+from pikarelay.services.expire_jobs import JobExpirer
 from pikarelay.services.ports import CallbackOutcome, Delivery
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.send_press import PressSender
@@ -120,14 +121,14 @@ def impatient() -> list[Break]:
     overdue = Deadlines.is_overdue
 
     def soon(self: Any, job: Any, now: Any) -> bool:
-        return overdue(self, job, now + self._allowed(job) / 2)
+        return overdue(self, job, now + self.allowed(job) / 2)
 
     return [(Deadlines, "is_overdue", soon)]
 
 
 def unread_is_empty() -> list[Break]:
     """A history that cannot be read at a deadline has nothing in it."""
-    return [(expire_jobs, "GRACE", timedelta())]
+    return [(JobExpirer, "_is_spared", lambda _self, _job, _now: False)]
 
 
 # Callbacks

@@ -13,6 +13,7 @@ from chaos.simulation.confusion import is_past_knowing, may_confuse
 from chaos.simulation.plan import Plan
 from pikarelay.contract.bodies import job_body
 from pikarelay.jobs.job import Job, PressPhase, Status
+from pikarelay.jobs.reconciliation import SPACING
 from pikarelay.services.expire_jobs import GRACE
 from tests.fakes.clock import START
 
@@ -21,6 +22,8 @@ _FINAL_RANK = 3
 _TIMED_OUT = frozenset({"Pika did not answer in time", "Outcome of the press is unknown"})
 #: A look of the lifeline, and the reading of some channels.
 _LATE_SECONDS = 30.0
+#: Between two readings of a channel's history, at most, after some that failed.
+_SPACING_SECONDS = 60.0
 #: From when a video is there until a reading of the history that has just begun is over.
 _SEEN_SECONDS = 6.0
 #: The routine of reading histories, its jitter, and the reading.
@@ -133,9 +136,8 @@ def jobs_end_in_time(plan: Plan, book: Book) -> Iterator[str]:
         deadline = _deadline(plan, commits[ends[0] - 1][1])
         if ended.error in _TIMED_OUT and at < deadline - 0.01:
             yield f"deadline: {job_id} was given up {deadline - at:.1f} s early"
-        late = at - deadline - _down(book, deadline, at)
-        spared = GRACE.total_seconds() if plan.read_trouble else 0.0
-        if late > _LATE_SECONDS + spared + 40 * plan.store_wait:
+        late = at - _judged(plan, book, commits[ends[0] - 1][1], at) - _down(book, deadline, at)
+        if late > _LATE_SECONDS + 40 * plan.store_wait:
             yield f"deadline: {job_id} ended {late:.1f} s late"
 
 
@@ -235,6 +237,16 @@ def _deadline(plan: Plan, job: Job) -> float:
     is_unheard = job.press.phase in {PressPhase.SENT, PressPhase.ACCEPTED}
     allowed = plan.first_message if is_unheard else plan.whole_job
     return ((job.press.sent or job.created) + allowed - START).total_seconds()
+
+
+def _judged(plan: Plan, book: Book, job: Job, at: float) -> float:
+    """Return by when an overdue job is judged: when its channel can be read, which is not at any moment."""
+    deadline = _deadline(plan, job)
+    reads = [(t, ok) for t, ok in book.reads[job.channel] if deadline - _SPACING_SECONDS <= t <= at]
+    if all(ok for _, ok in reads):
+        return deadline + SPACING.total_seconds()
+    given_up = deadline + (plan.whole_job + GRACE).total_seconds()
+    return next((t for t, ok in reads if ok and t > deadline), given_up) + _SPACING_SECONDS
 
 
 def _down(book: Book, begin: float, end: float) -> float:

@@ -24,7 +24,7 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_overdue(self, job: Job, now: datetime) -> bool:
         """Whether an unfinished job's time is up."""
-        return now - (job.press.sent or job.created) >= self._allowed(job)
+        return now - (job.press.sent or job.created) >= self.allowed(job)
 
     @property
     def longest(self) -> timedelta:
@@ -46,9 +46,10 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
         if not _has_left_work(ghost) or floor is None:
             return False
         # The floor is the press's time less a doubt, by a clock that may be wrong by as much.
-        return moment_of(message_id) - moment_of(floor) < self._allowed(ghost) + 2 * CLOCK_DOUBT
+        return moment_of(message_id) - moment_of(floor) < self.allowed(ghost) + 2 * CLOCK_DOUBT
 
-    def _allowed(self, job: Job) -> timedelta:
+    def allowed(self, job: Job) -> timedelta:
+        """Return for how long after its press a job is waited for, as it is."""
         return self.first_message if job.press.is_unbound else self.whole_job
 
 

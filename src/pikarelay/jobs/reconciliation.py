@@ -41,6 +41,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     tried: datetime
     #: How many have failed since.
     failures: int = 0
+    #: Whether the last one failed because Discord, or the network, was away: not for anything that the accounts are.
+    is_away: bool = False
     #: When the last one was begun that did not fail.
     read: datetime | None = None
     #: It brought what has an id greater than this.

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.job import Job, PressPhase
 from pikarelay.jobs.lifecycle import Failed
+from pikarelay.jobs.reconciliation import Reading
 from pikarelay.services.board import Board
 from pikarelay.services.ports import Clock, Store
 from pikarelay.services.read_history import HistoryReader
 from pikarelay.services.record_event import EventRecorder
 
-#: How long the jobs of a channel that cannot be read are spared. What is in its history would be lost for nothing: when a
-#: server starts after a while, all its jobs may be overdue before the network is there.
+#: How long a job is spared whose channel cannot be read for what the accounts are. A person may be about to mend it.
 GRACE = timedelta(minutes=1)
 
 
@@ -35,7 +35,7 @@ class JobExpirer:
         self._board = board
         self._clock = clock
         self._deadlines = deadlines
-        #: Channels with overdue jobs that could not be read, and since when.
+        #: Overdue jobs whose channels could not be read, and since when that may be for their accounts.
         self._unread: dict[str, datetime] = {}
 
     async def expire(self) -> int:
@@ -45,24 +45,54 @@ class JobExpirer:
         for job in await self._store.unfinished():
             if self._deadlines.is_overdue(job, now):
                 overdue.setdefault(job.channel, []).append(job)
-        self._unread = {channel: since for channel, since in self._unread.items() if channel in overdue}
+        known = {job.job_id for jobs in overdue.values() for job in jobs}
+        self._unread = {job_id: since for job_id, since in self._unread.items() if job_id in known}
         # Each channel for itself: one whose history takes long keeps no other's jobs waiting.
         return sum(await asyncio.gather(*(self._expire_channel(*its, now) for its in overdue.items())))
 
     async def _expire_channel(self, channel: str, overdue: Sequence[Job], now: datetime) -> int:
-        if await self._history.catch_up(overdue):
-            self._unread.setdefault(channel, now)
-        else:
-            self._unread.pop(channel, None)
-        unread_since = self._unread.get(channel)
-        is_spared = unread_since is not None and now - unread_since < GRACE
+        unread = [job for job in overdue if _has_left(job) and not self._was_read(job, now)]
+        reading = self._reading(channel, now)
+        if unread and (reading is None or now >= reading.next):
+            await self._history.catch_up(unread)
         failed = [
             await self._recorder.decide(job.job_id, self._verdict)
             for job in overdue
-            # A press that never left has nothing in the history.
-            if job.press.sent is None or not is_spared
+            if not self._is_spared(job, now)
         ]
         return sum(job is not None for job in failed)
+
+    def _is_spared(self, job: Job, now: datetime) -> bool:
+        """
+        Whether the history may have something for the job, and has not been read since its time was up.
+
+        What is in it would be lost for nothing: when a server starts after a while, all its jobs may be overdue before the
+        network is there.
+        """
+        if not _has_left(job) or self._was_read(job, now):
+            return False
+        reading = self._reading(job.channel, now)
+        if reading is not None and not reading.failures:
+            # Read a moment ago, and soon again.
+            return True
+        if reading is not None and reading.is_away and self._is_within_reach(job, now):
+            self._unread[job.job_id] = now
+            return True
+        return now - self._unread.setdefault(job.job_id, now) < GRACE
+
+    def _is_within_reach(self, job: Job, now: datetime) -> bool:
+        sent = job.press.sent
+        return sent is not None and now - sent < self._deadlines.whole_job
+
+    def _was_read(self, job: Job, now: datetime) -> bool:
+        """Whether all that the bot said in the job's time has been read."""
+        reading = self._reading(job.channel, now)
+        return reading is not None and reading.covers(job, self._deadlines.allowed(job))
+
+    def _reading(self, channel: str, now: datetime) -> Reading | None:
+        reading = self._history.readings.get(channel)
+        # One from the future was made before somebody set the clock back, and says nothing about now.
+        return None if reading is not None and reading.tried > max(now, self._clock.now()) else reading
 
     def _verdict(self, job: Job) -> Failed | None:
         if job.is_final or not self._deadlines.is_overdue(job, self._clock.now()):
@@ -73,3 +103,8 @@ class JobExpirer:
                 return None
             return Failed(error="Outcome of the press is unknown")
         return Failed(error="Pika did not answer in time")
+
+
+def _has_left(job: Job) -> bool:
+    # A press that never left has nothing in the history.
+    return job.press.floor_id is not None and job.press.user_id is not None

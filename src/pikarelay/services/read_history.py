@@ -7,6 +7,7 @@ fewer ties hold in it; what it brings goes the same way as what the Gateway brin
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum, auto
 from types import MappingProxyType
 
 import msgspec
@@ -26,6 +27,15 @@ _log = structlog.get_logger(__name__)
 _MOST_TOKENS = 3
 #: So many channels are read side by side: a slow one holds up no other.
 _AT_ONCE = 16
+
+
+class _Unread(Enum):
+    """Why a history was not read."""
+
+    #: Discord lets none of the accounts read it, or none of them is usable.
+    REFUSED = auto()
+    #: Discord, or the network, is away.
+    AWAY = auto()
 
 
 class HistoryReader:
@@ -75,15 +85,15 @@ class HistoryReader:
             self._readings[channel] = msgspec.structs.replace(before, tried=now)
             floor = min((job.press.floor_id or "0" for job in jobs), key=int)
             messages = await self._messages(channel, jobs, floor)
-            if messages is None:
-                self._note(channel, failures=before.failures + 1)
+            if isinstance(messages, _Unread):
+                self._note(channel, failures=before.failures + 1, is_away=messages is _Unread.AWAY)
                 return False
             # Since the oldest open press a busy channel has seen many others come and go. Looking at each of their messages
             # once more takes seconds, and a server that is killed again and again would never come to an end.
             closed = await self._store.closed_messages([message.id for message in messages])
             await self._observe(jobs, [message for message in messages if message.id not in closed])
             # Only what was taken in was read.
-            self._note(channel, failures=0, read=now, floor_id=floor)
+            self._note(channel, failures=0, is_away=False, read=now, floor_id=floor)
         return True
 
     def _note(self, channel: str, **its: object) -> None:
@@ -97,7 +107,9 @@ class HistoryReader:
             for user_id in users:
                 await self._observer.observe_message(Identity(user_id=user_id), message)
 
-    async def _messages(self, channel: str, jobs: Sequence[Job], floor: str) -> tuple[BotMessage, ...] | None:
+    async def _messages(
+        self, channel: str, jobs: Sequence[Job], floor: str
+    ) -> "tuple[BotMessage, ...] | _Unread":
         for token in (await self._tokens(channel, jobs))[:_MOST_TOKENS]:
             try:
                 return await self._discord.read_history(token, channel, floor)
@@ -106,8 +118,8 @@ class HistoryReader:
                 _log.warning("history.unread", channel=channel, reason=str(trouble))
             except (DiscordRateLimited, DiscordUnavailable) as trouble:
                 _log.warning("history.unread", channel=channel, reason=str(trouble))
-                break
-        return None
+                return _Unread.AWAY
+        return _Unread.REFUSED
 
     async def _tokens(self, channel: str, jobs: Sequence[Job]) -> list[Secret]:
         """Return the tokens that may read the channel: its accounts' first, for they are cared for; then the newest jobs'."""

@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 
-from pikarelay.errors import DiscordUnavailable
+from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.job import PressPhase, Status
 from pikarelay.services.expire_jobs import GRACE
-from tests.factories import a_job, a_message, a_result, a_running_job
-from tests.fakes.clock import settle
+from tests.factories import a_job, a_message, a_press, a_result, a_running_job
+from tests.fakes.clock import START, settle
 from tests.fakes.relay import DEADLINES, FakeRelay
 
 TICK = timedelta(milliseconds=1)
+AWAY = DiscordUnavailable("no", may_have_happened=True)
+LIMITED = DiscordRateLimited("{}")
+REFUSED = DiscordRefused(403, "{}")
+UNUSABLE = AccountUnusable("no")
 SILENT = "Pika did not answer in time"
 
 
@@ -78,14 +82,124 @@ async def test_late_first_message_is_reprieve(relay: FakeRelay) -> None:
     assert (Status.FAILED, SILENT) == await expire_at(relay, DEADLINES.whole_job)
 
 
-async def test_unreadable_history_saves_a_job_for_a_minute(relay: FakeRelay) -> None:
-    """When Discord is out of reach at the deadline, the job is looked for again for a minute, and fails then."""
+@pytest.mark.parametrize(
+    "trouble", [AWAY, LIMITED, REFUSED, UNUSABLE], ids=lambda value: type(value).__name__
+)
+async def test_unreadable_history_saves_a_job_for_a_minute(relay: FakeRelay, trouble: Exception) -> None:
+    """When a channel cannot be read at the end of a job's time, the job is looked for again for a minute, and fails then."""
     relay.store.jobs["job-1"] = a_running_job(press=PressPhase.BOUND)
-    relay.discord.unreadable = DiscordUnavailable("no", may_have_happened=True)
+    relay.discord.unreadable = trouble
 
     assert (Status.CREATED, None) == await expire_at(relay, DEADLINES.whole_job)
     assert (Status.CREATED, None) == await expire_at(relay, GRACE - TICK)
     assert (Status.FAILED, SILENT) == await expire_at(relay, TICK)
+
+
+@pytest.mark.parametrize("trouble", [REFUSED, UNUSABLE], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("phase", [PressPhase.SENT, PressPhase.ACCEPTED])
+async def test_silent_job_of_an_unusable_account(
+    relay: FakeRelay, phase: PressPhase, trouble: Exception
+) -> None:
+    """A job of which nothing was heard is spared for no more than a minute when its account cannot read the channel."""
+    relay.store.jobs["job-1"] = a_running_job(press=phase)
+    relay.discord.unreadable = trouble
+
+    assert (Status.CREATED, None) == await expire_at(relay, DEADLINES.first_message)
+    assert (Status.CREATED, None) == await expire_at(relay, GRACE - TICK)
+    assert Status.FAILED is (await expire_at(relay, TICK))[0]
+
+
+@pytest.mark.parametrize("trouble", [AWAY, LIMITED], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("phase", [PressPhase.SENT, PressPhase.ACCEPTED])
+async def test_silent_job_outlives_an_outage(relay: FakeRelay, phase: PressPhase, trouble: Exception) -> None:
+    """While Discord is away, a press of which nothing was heard is not given up; its result is found afterwards."""
+    relay.store.jobs["job-1"] = a_running_job(press=phase)
+    relay.discord.messages = {m.id: m for m in (a_message(), a_result())}
+    relay.discord.unreadable = trouble
+    for _ in range(25):
+        assert (Status.CREATED, None) == await expire_at(relay, timedelta(minutes=1))
+    relay.discord.unreadable = None
+
+    assert (Status.COMPLETED, None) == await expire_at(relay, timedelta(minutes=1))
+
+
+async def test_silence_after_an_outage(relay: FakeRelay) -> None:
+    """A press of which nothing is in the history either is given up as soon as that can be read."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.unreadable = AWAY
+    for _ in range(9):
+        await expire_at(relay, timedelta(minutes=1))
+    relay.discord.unreadable = None
+
+    assert (Status.FAILED, SILENT) == await expire_at(relay, timedelta(minutes=1))
+
+
+async def test_outage_without_end(relay: FakeRelay) -> None:
+    """An outage spares a silent job until its whole time is up, and a minute."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.unreadable = AWAY
+    await expire_at(relay, DEADLINES.whole_job - TICK)
+
+    assert (Status.CREATED, None) == await expire_at(relay, GRACE - TICK)
+    assert (Status.FAILED, SILENT) == await expire_at(relay, TICK)
+
+
+async def test_account_is_unusable_after_an_outage(relay: FakeRelay) -> None:
+    """The minute for a person to mend an account begins when Discord is no longer what keeps the channel from being read."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.unreadable = AWAY
+    await expire_at(relay, timedelta(minutes=10))
+    relay.discord.unreadable = UNUSABLE
+
+    assert (Status.CREATED, None) == await expire_at(relay, timedelta(seconds=59))
+    assert (Status.FAILED, SILENT) == await expire_at(relay, timedelta(seconds=1))
+
+
+async def test_jobs_that_end_one_after_the_other(relay: FakeRelay) -> None:
+    """However many jobs of a channel become overdue, and whenever, it is read once in fifteen seconds."""
+    for number in range(60):
+        press = a_press(PressPhase.ACCEPTED, sent=START + timedelta(seconds=number), nonce=f"n-{number}")
+        relay.store.jobs[f"job-{number}"] = a_running_job(f"job-{number}", prompt=f"{number}", press=press)
+    await relay.clock.advance(DEADLINES.first_message)
+    for _ in range(80):
+        await expire_at(relay, timedelta(seconds=1))
+
+    assert 60 == sum(relay.job(f"job-{number}").status is Status.FAILED for number in range(60))
+    assert len(relay.discord.histories_read) <= 6
+
+
+async def test_what_was_read_is_not_read_again(relay: FakeRelay) -> None:
+    """A reading that somebody else has begun since the deadline is all that an overdue job needs."""
+    relay.store.jobs["job-1"] = a_running_job()
+    await relay.clock.advance(DEADLINES.first_message)
+    await relay.history.catch_up([relay.job()])
+
+    assert (Status.FAILED, SILENT) == await expire_at(relay, timedelta(seconds=1))
+    assert 1 == len(relay.discord.histories_read)
+
+
+async def test_unreadable_channel_is_asked_for_seldom(relay: FakeRelay) -> None:
+    """A channel with overdue jobs that cannot be read is asked for as seldom as any other."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.unreadable = AWAY
+    await relay.clock.advance(DEADLINES.first_message)
+    for _ in range(120):
+        await expire_at(relay, timedelta(seconds=5))
+
+    assert 10 <= len(relay.discord.readers) <= 13
+
+
+async def test_clock_that_is_set_back(relay: FakeRelay) -> None:
+    """A reading from a time that has not come yet neither keeps a channel from being read nor stands for one that was."""
+    relay.clock.stand_still(timedelta(days=1))
+    relay.store.jobs["other"] = a_running_job("other")
+    await relay.history.catch_up([relay.job("other")])
+    del relay.store.jobs["other"]
+    relay.clock.stand_still(-timedelta(days=1))
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.messages = {m.id: m for m in (a_message(), a_result())}
+
+    assert (Status.COMPLETED, None) == await expire_at(relay, DEADLINES.first_message)
 
 
 async def test_result_is_found_when_discord_is_back(relay: FakeRelay) -> None:

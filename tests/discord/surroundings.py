@@ -13,10 +13,14 @@ T = TypeVar("T")
 
 
 class WallClock:
-    """The real time."""
+    """The real time, which may be set."""
+
+    def __init__(self) -> None:
+        #: By how much somebody has set it ahead.
+        self.ahead = timedelta()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self.ahead
 
     def elapsed(self) -> timedelta:
         return timedelta(seconds=time.monotonic())

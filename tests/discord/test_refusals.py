@@ -31,7 +31,7 @@ from pikarelay.jobs.messages import BotMessage, InteractionAccepted
 from pikarelay.jobs.secret import Secret, Unreadable
 from pikarelay.services.ports import CommandRun
 from tests.discord.pressing import create, order, retry
-from tests.discord.surroundings import Listener
+from tests.discord.surroundings import Listener, WallClock
 
 PRESSES = Match(method="POST", route="/interactions")
 READS = Match(method="GET", route="/channels/*/messages")
@@ -422,3 +422,31 @@ async def test_discords_time_is_learnt(
     await accounts.read_history(token, channel, "0")
 
     assert accounts.server_time().timestamp() == pytest.approx(local.clock.now(), abs=1.1)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_discords_time_outlives_a_clock_that_is_set(
+    make_accounts: Callable[..., DiscordAccounts],
+    token: Secret,
+    channel: str,
+    local: LocalDiscord,
+    hours: int,
+) -> None:
+    """When somebody sets our clock, our estimate of Discord's time stays right, without another answer."""
+    clock = WallClock()
+    accounts = make_accounts(clock=clock)
+    await accounts.identify(token, channel)
+    clock.ahead += timedelta(hours=hours)
+
+    assert accounts.server_time().timestamp() == pytest.approx(local.clock.now(), abs=60)
+
+
+async def test_clock_that_is_set_before_the_first_answer(
+    make_accounts: Callable[..., DiscordAccounts],
+) -> None:
+    """Before Discord has told its time ours is taken for it, as it was set last."""
+    clock = WallClock()
+    accounts = make_accounts(clock=clock)
+    clock.ahead += timedelta(hours=1)
+
+    assert accounts.server_time().timestamp() == pytest.approx(clock.now().timestamp(), abs=60)

@@ -102,7 +102,9 @@ class DiscordAccounts:
         for a connection that is about to be made, again or for the first time.
         """
         self._clock = clock
-        self._transport = Transport(http, base_url, now=clock.now, timeout=timeout)
+        #: Our clock as it was at the start, and has not been set since.
+        self._begin = clock.now() - clock.elapsed()
+        self._transport = Transport(http, base_url, now=clock.now, steady=self._steady_time, timeout=timeout)
         self._accounts: dict[Secret, DiscordAccount] = {}
         #: By the user that the token's first part names.
         self._identify_paces: dict[str, IdentifyPace] = {}
@@ -190,7 +192,8 @@ class DiscordAccounts:
         return await self._account(token).refresh_links(links)
 
     def server_time(self) -> datetime:
-        return self._clock.now() + self._transport.clock.offset
+        clock = self._transport.clock
+        return self._steady_time() + clock.offset if clock.is_known else self._clock.now()
 
     # For operators
 
@@ -263,6 +266,9 @@ class DiscordAccounts:
         self._resume.update(sessions)
 
     # Inside
+
+    def _steady_time(self) -> datetime:
+        return self._begin + self._clock.elapsed()
 
     def _stop(self) -> AccountHealth | None:
         """Return how all accounts fare while our address may send nothing. None while it may."""

@@ -55,11 +55,14 @@ class Transport:
         base_url: str,
         *,
         now: Callable[[], datetime],
+        steady: Callable[[], datetime],
         timeout: aiohttp.ClientTimeout = TIMEOUT,
     ) -> None:
+        """`steady` is a clock that nobody sets, against which Discord's is measured."""
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._now = now
+        self._steady = steady
         self._timeout = timeout
         self.address = AddressLimits()
         self.clock = ServerClock()
@@ -81,7 +84,7 @@ class Transport:
         """
         self.check_address()
         headers = _headers(token, body, failures)
-        sent = self._now()
+        sent = self._steady()
         try:
             async with self._http.request(
                 method,
@@ -92,7 +95,7 @@ class Transport:
                 allow_redirects=False,
                 timeout=self._timeout,
             ) as response:
-                self.clock.learn(response.headers.get("Date"), sent, self._now())
+                self.clock.learn(response.headers.get("Date"), sent, self._steady())
                 largest = LARGEST_ANSWER if response.status < 300 else LARGEST_REFUSAL
                 content, is_whole = await _read(response, largest)
                 return Answer(response.status, response.headers, content, is_whole)

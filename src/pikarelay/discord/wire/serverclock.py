@@ -1,7 +1,7 @@
 """
 Discord's clock, estimated from the `Date` header of its answers.
 
-The header is whole seconds, cut off. An answer that was asked for at `sent` and came at `received` (our time) therefore
+The header is whole seconds, cut off. An answer that was asked for at `sent` and came at `received` (by a clock of ours) therefore
 says: Discord's clock is ahead of ours by at least `Date - received` and at most `Date + 1 s - sent`. Every answer
 narrows that range; the estimate is its middle. One that contradicts the range (somebody set a clock) starts it anew.
 """
@@ -17,6 +17,11 @@ class ServerClock:
 
     def __init__(self) -> None:
         self._range: tuple[timedelta, timedelta] | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there was an answer."""
+        return self._range is not None
 
     @property
     def offset(self) -> timedelta:

@@ -1,7 +1,9 @@
 """Tenants and their API tokens: what each may do, and what nobody else sees."""
 
 import json
+import socket
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -225,3 +227,56 @@ def test_life_of_a_tenant(server: Relay, hook: Receiver, leaver: tuple[str, str]
     assert 401 == after.status_code
     assert (1, 1) == (again.returncode, len(again.stderr.splitlines()))
     assert "leaver" not in names
+
+
+class SlowPost:
+    """A POST whose body keeps the server waiting: it has been let in, and nothing else has happened."""
+
+    def __init__(self, server: Relay, token: str, path: str, body: dict[str, Any]) -> None:
+        self._body = json.dumps(body).encode()
+        parts = urlsplit(server.url)
+        self._socket = socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=PATIENCE)
+        self._file = self._socket.makefile("rb")
+        self._socket.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(self._body)}\r\n\r\n".encode()
+        )
+        # The server asks for the body once it knows who sends it.
+        interim = self._file.readline(), self._file.readline()
+        assert (b"HTTP/1.1 100 Continue\r\n", b"\r\n") == interim
+
+    def finish(self) -> tuple[int, dict[str, Any]]:
+        """Send the body, and return code and body of the answer."""
+        with self._socket, self._file:
+            self._socket.sendall(self._body)
+            code, length = int(self._file.readline().split()[1]), 0
+            while line := self._file.readline().strip().lower():
+                length = int(line.partition(b": ")[2]) if line.startswith(b"content-length") else length
+            return code, json.loads(self._file.read(length))
+
+
+def test_end_of_a_subscription_during_a_post(server: Relay) -> None:
+    """A tenant that sends a body slowly undoes nothing that an operator has set meanwhile."""
+    server.command("tenant", "add", "dawdler")
+    token = server.new_token("dawdler")
+    post = SlowPost(server, token, "/v2/account", {"replyUrl": "https://example.com/"})
+    server.command("tenant", "set", "dawdler", "--subscription", "none")
+    code, body = post.finish()
+    shown = json.loads(server.command("tenant", "show", "dawdler").stdout)
+
+    assert (200, "https://example.com/") == (code, body["replyUrl"])
+    assert ("no subscription", "https://example.com/") == (shown["subscription"], shown["replyUrl"])
+    assert 402 == ask(server, token, "GET", "/v1/pika/jobs").status_code
+
+
+def test_removal_during_a_post(server: Relay) -> None:
+    """A tenant that is removed while it sends a body is refused as nobody, and leaves nothing behind."""
+    server.command("tenant", "add", "goner")
+    token = server.new_token("goner")
+    post = SlowPost(server, token, "/v2/account", {"replyUrl": "https://example.com/"})
+    removed = server.command("tenant", "remove", "goner")
+    answer = post.finish()
+
+    assert 0 == removed.returncode, removed.stderr
+    assert (401, {"error": "Unauthorized", "code": 401}) == answer
+    assert "goner" not in server.command("tenant", "list").stdout

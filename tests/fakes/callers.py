@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -39,9 +39,20 @@ class FakeCallers:
             raise AlreadyThere(caller.name)
         _add(self.kept_callers, caller.caller_id, caller)
 
-    async def put_caller(self, caller: Caller) -> None:
+    async def set_reply_url(self, caller_id: str, reply_url: str | None) -> Caller | None:
+        return await self._change_caller(caller_id, reply_url=reply_url)
+
+    async def set_subscription(
+        self, caller_id: str, until: datetime | None, *, is_there: bool
+    ) -> Caller | None:
+        return await self._change_caller(caller_id, has_subscription=is_there, subscribed_until=until)
+
+    async def _change_caller(self, caller_id: str, **fields: Any) -> Caller | None:
         await asyncio.sleep(0)
-        self.kept_callers[caller.caller_id] = caller
+        if caller_id not in self.kept_callers:
+            return None
+        self.kept_callers[caller_id] = replace(self.kept_callers[caller_id], **fields)
+        return self.kept_callers[caller_id]
 
     async def callers(self) -> tuple[Caller, ...]:
         await asyncio.sleep(0)

@@ -154,15 +154,30 @@ async def test_final_jobs_are_walked_and_deleted(store: AnyStore) -> None:
     assert {"job-0001", "job-0002", "job-0006"} == kept
 
 
-async def test_caller_is_replaced(store: AnyStore) -> None:
-    """Putting a caller adds or replaces it, and its tokens go on leading to it."""
-    await store.put_caller(a_caller())
+async def test_caller_is_changed_in_parts(store: AnyStore) -> None:
+    """The default address and the subscription of a caller are changed apart, and each change returns all of it."""
+    await store.add_caller(a_caller())
+    await store.add_caller(a_caller("bob"))
     await store.add_api_token(a_token(), b"a" * 32)
-    changed = a_caller(name="Anna", subscribed_until=NOW, reply_url="https://example.com/")
-    await store.put_caller(changed)
+    addressed = await store.set_reply_url("ann", "https://example.com/")
+    ended = await store.set_subscription("ann", NOW, is_there=False)
+    silent = await store.set_reply_url("ann", None)
 
-    assert (changed,) == await store.callers()
-    assert Holder(a_token(), changed) == await store.holder(b"a" * 32)
+    assert a_caller(reply_url="https://example.com/") == addressed
+    assert a_caller(reply_url="https://example.com/", subscribed_until=NOW, has_subscription=False) == ended
+    assert a_caller(subscribed_until=NOW, has_subscription=False) == silent
+    assert (silent, a_caller("bob")) == await store.callers()
+    assert Holder(a_token(), silent) == await store.holder(b"a" * 32)
+
+
+async def test_change_of_a_removed_caller(store: AnyStore) -> None:
+    """What is changed of a caller that is gone changes nothing, and brings nobody back."""
+    await store.add_caller(a_caller())
+    await store.remove_caller("ann")
+
+    assert None is await store.set_reply_url("ann", "https://example.com/")
+    assert None is await store.set_subscription("ann", None, is_there=True)
+    assert () == await store.callers()
 
 
 async def test_callers_are_listed_by_age(store: AnyStore) -> None:

@@ -18,11 +18,11 @@ from pikarelay.contract.accounts import (
     parse_reply_url,
 )
 from pikarelay.contract.bodies import encode
-from pikarelay.errors import MalformedBody
+from pikarelay.errors import MalformedBody, Unauthorized
 from pikarelay.services.account_health import HealthOffice
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.configure_account import AccountOffice
-from pikarelay.services.configure_caller import CallerOffice
+from pikarelay.services.configure_caller import CallerOffice, CallerUnknown
 
 _ACCOUNT_RULES = FormRules(fields=ACCOUNT_FIELDS)
 _CALLER_RULES = FormRules(fields=CALLER_FIELDS)
@@ -144,7 +144,11 @@ class AccountOperations:
     async def set_reply_url(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.administrator(bearer_token(exchange))
         texts = await self._texts(exchange, _CALLER_RULES)
-        changed = await self._callers.configure(caller, parse_reply_url(texts))
+        try:
+            changed = await self._callers.configure(caller, parse_reply_url(texts))
+        except CallerUnknown:
+            # Removed while the body came.
+            raise Unauthorized from None
         return Reply(body=encode(caller_body(changed)))
 
     async def _texts(self, exchange: Exchange, rules: FormRules) -> Mapping[str, str]:

@@ -79,17 +79,23 @@ class CallerOffice:
         return await self.add(name)
 
     async def subscribe(self, caller: Caller, subscription: Subscription) -> Caller:
-        """Set whether, and until when, the caller may have jobs."""
-        changed = msgspec.structs.replace(
-            caller, has_subscription=subscription.is_there, subscribed_until=subscription.until
+        """Set whether, and until when, the caller may have jobs. Raises `CallerUnknown` when it is gone by now."""
+        changed = await self._store.set_subscription(
+            caller.caller_id, subscription.until, is_there=subscription.is_there
         )
-        await self._store.put_caller(changed)
+        if changed is None:
+            raise CallerUnknown(caller.name)
         return changed
 
     async def configure(self, caller: Caller, reply_url: str | None) -> Caller:
-        """Set where callbacks go when a request names no `replyUrl`; None means nowhere."""
-        changed = msgspec.structs.replace(caller, reply_url=reply_url)
-        await self._store.put_caller(changed)
+        """
+        Set where callbacks go when a request names no `replyUrl`; None means nowhere.
+
+        Raises `CallerUnknown` when the caller is gone by now.
+        """
+        changed = await self._store.set_reply_url(caller.caller_id, reply_url)
+        if changed is None:
+            raise CallerUnknown(caller.name)
         return changed
 
     async def remove(self, caller: Caller) -> int:

@@ -102,8 +102,15 @@ class SqlStore:
     async def add_caller(self, caller: Caller) -> None:
         await self._runner.write(transactions.callers.add_caller, caller)
 
-    async def put_caller(self, caller: Caller) -> None:
-        await self._runner.write_soon(transactions.callers.put_caller, caller)
+    async def set_reply_url(self, caller_id: str, reply_url: str | None) -> Caller | None:
+        return await self._runner.write_soon(transactions.callers.set_reply_url, caller_id, reply_url)
+
+    async def set_subscription(
+        self, caller_id: str, until: datetime | None, *, is_there: bool
+    ) -> Caller | None:
+        return await self._runner.write(
+            transactions.callers.set_subscription, caller_id, until, is_there=is_there
+        )
 
     async def callers(self) -> tuple[Caller, ...]:
         return await self._runner.read(transactions.callers.callers)

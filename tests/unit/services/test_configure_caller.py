@@ -81,6 +81,30 @@ async def test_subscription_and_address_are_changed_apart(store: FakeStore, offi
     assert (silent,) == await store.callers()
 
 
+async def test_change_by_an_old_record(store: FakeStore, office: CallerOffice) -> None:
+    """Who read a caller a while ago undoes nothing that others have changed since."""
+    read = await office.add("agency")
+    await office.subscribe(read, Subscription(is_there=False))
+    addressed = await office.configure(read, "https://example.com/")
+    subscribed = await office.subscribe(read, Subscription(until=LAST_DAY))
+
+    assert (False, "https://example.com/") == (addressed.has_subscription, addressed.reply_url)
+    assert (True, "https://example.com/") == (subscribed.has_subscription, subscribed.reply_url)
+    assert (subscribed,) == await store.callers()
+
+
+async def test_removed_caller_does_not_come_back(store: FakeStore, office: CallerOffice) -> None:
+    """A change of a caller that was removed meanwhile is refused by its name, and leaves nobody."""
+    read = await office.add("agency")
+    await office.remove(read)
+
+    with pytest.raises(CallerUnknown, match="agency"):
+        await office.configure(read, "https://example.com/")
+    with pytest.raises(CallerUnknown, match="agency"):
+        await office.subscribe(read, Subscription())
+    assert () == await store.callers()
+
+
 async def test_removed(store: FakeStore, office: CallerOffice) -> None:
     """A removed caller takes its jobs along, however many, and leaves those of others."""
     caller = await office.add("agency")

@@ -24,7 +24,7 @@ def store() -> FakeStore:
 
 async def agency(store: FakeStore) -> Caller:
     caller = a_caller(name="agency")
-    await store.put_caller(caller)
+    await store.add_caller(caller)
     return caller
 
 

@@ -47,8 +47,14 @@ class CallerStore(Protocol):
         """Raises `AlreadyThere` when there is a caller of that name, or of that id."""
         ...
 
-    async def put_caller(self, caller: Caller) -> None:
-        """Create or replace."""
+    async def set_reply_url(self, caller_id: str, reply_url: str | None) -> Caller | None:
+        """Change this of a caller and nothing else, and return it as it is now. None, and nothing is done, when it is gone."""
+        ...
+
+    async def set_subscription(
+        self, caller_id: str, until: datetime | None, *, is_there: bool
+    ) -> Caller | None:
+        """Change this of a caller and nothing else, and return it as it is now. None, and nothing is done, when it is gone."""
         ...
 
     async def callers(self) -> tuple[Caller, ...]: ...

@@ -24,10 +24,18 @@ holder = (
     .where(s.api_tokens.c.digest == p("digest"), s.api_tokens.c.revoked.is_(None))
 )
 add_caller = Insert(s.callers, returning=s.callers.c.caller_id)
-put_caller = Insert(
-    s.callers,
-    key=(s.callers.c.caller_id,),
-    replace=tuple(column for column in s.callers.c if column is not s.callers.c.caller_id),
+# A change names what it changes and nothing else: whoever asks has read the row a while ago, and it may be another by now, or gone.
+set_reply_url = (
+    sa.update(s.callers)
+    .values(reply_url=p("reply_url"))
+    .where(s.callers.c.caller_id == p("this_caller"))
+    .returning(*s.callers.c)
+)
+set_subscription = (
+    sa.update(s.callers)
+    .values(has_subscription=p("has_subscription"), subscribed_until=p("subscribed_until"))
+    .where(s.callers.c.caller_id == p("this_caller"))
+    .returning(*s.callers.c)
 )
 callers = sa.select(*s.callers.c).order_by(s.callers.c.created, s.callers.c.caller_id)
 caller_named = sa.select(*s.callers.c).where(s.callers.c.name == p("name"))

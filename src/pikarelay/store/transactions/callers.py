@@ -26,8 +26,15 @@ def add_caller(caller: Caller) -> Transaction[None]:
         raise AlreadyThere(f"caller {caller.caller_id}")
 
 
-def put_caller(caller: Caller) -> Transaction[None]:
-    yield "put_caller", rows.caller_params(caller)
+def set_reply_url(caller_id: str, reply_url: str | None) -> Transaction[Caller | None]:
+    changed = yield "set_reply_url", {"this_caller": caller_id, "reply_url": reply_url}
+    return rows.caller_from(changed[0]) if changed else None
+
+
+def set_subscription(caller_id: str, until: datetime | None, *, is_there: bool) -> Transaction[Caller | None]:
+    its = {"has_subscription": is_there, "subscribed_until": rows.to_ms_or_none(until)}
+    changed = yield "set_subscription", {"this_caller": caller_id, **its}
+    return rows.caller_from(changed[0]) if changed else None
 
 
 def callers() -> Transaction[tuple[Caller, ...]]:

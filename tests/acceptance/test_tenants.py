@@ -270,13 +270,20 @@ def test_end_of_a_subscription_during_a_post(server: Relay) -> None:
 
 
 def test_removal_during_a_post(server: Relay) -> None:
-    """A tenant that is removed while it sends a body is refused as nobody, and leaves nothing behind."""
+    """A tenant that is removed while it sends bodies is refused as nobody, and leaves nothing behind."""
     server.command("tenant", "add", "goner")
-    token = server.new_token("goner")
-    post = SlowPost(server, token, "/v2/account", {"replyUrl": "https://example.com/"})
+    token, channel = server.new_token("goner"), "1180000000000000079"
+    seat = {"discord": "t" * 60, "channel": channel}
+    posts = [
+        SlowPost(server, token, "/v2/account", {"replyUrl": "https://example.com/"}),
+        SlowPost(server, token, f"/v1/pika/account/{channel}", {**seat, "maxJobs": 1}),
+        SlowPost(server, token, "/v1/pika/create", {**seat, "prompt": "a ghost"}),
+    ]
     removed = server.command("tenant", "remove", "goner")
-    answer = post.finish()
+    answers = [post.finish() for post in posts]
 
     assert 0 == removed.returncode, removed.stderr
-    assert (401, {"error": "Unauthorized", "code": 401}) == answer
+    assert [(401, {"error": "Unauthorized", "code": 401})] * 3 == answers
     assert "goner" not in server.command("tenant", "list").stdout
+    assert channel not in server.command("account", "list").stdout
+    assert channel not in server.command("jobs", "list").stdout

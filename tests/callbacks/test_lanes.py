@@ -24,7 +24,7 @@ from pikarelay.store.sqlite import SqliteStore
 from pikarelay.system import SystemClock, SystemIds
 from pikarelay.workers.callback_dispatcher import CallbackDispatcher
 from tests.callbacks.lookups import answers
-from tests.factories import a_press, a_running_job
+from tests.factories import a_caller, a_press, a_running_job
 
 DEAD = 100
 HEALTHY = 200
@@ -62,6 +62,7 @@ async def test_a_hundred_dead_targets(tmp_path: Path, open_receiver: Any) -> Non
         open_callback_session(policy, answers([]), user_agent="pikarelay/test") as session,
     ):
         recorder = EventRecorder(store, board, clock, ids)
+        await store.add_caller(a_caller())
 
         async def end(url: str) -> None:
             job = a_running_job(ids.job_id(), reply_url=url, press=a_press(nonce=ids.nonce()))

@@ -148,6 +148,7 @@ class FakeRelay:
 async def fake_relay() -> AsyncIterator[FakeRelay]:
     """Run a relay, and leave no task behind."""
     relay = FakeRelay()
+    relay.store.kept_callers["caller-1"] = a_caller()
     try:
         yield relay
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from pikarelay.errors import Unauthorized
 from pikarelay.jobs.breaker import Health, another_chance
 from pikarelay.jobs.callbacks import (
     CallbackAttempt,
@@ -105,6 +106,8 @@ class FakeStore(FakeCallers, FakeCopies):
 
     async def put_account(self, account: Account) -> None:
         await asyncio.sleep(0)
+        if account.caller_id not in self.kept_callers:
+            raise Unauthorized
         self.kept_accounts[account.caller_id, account.channel] = account
         self.tell(News.ACCOUNTS, channel=account.channel)
 
@@ -140,6 +143,8 @@ class FakeStore(FakeCallers, FakeCopies):
         answer_until: datetime | None = None,
     ) -> Job:
         await asyncio.sleep(0)
+        if caller_id not in self.kept_callers:
+            raise Unauthorized
         executing = [job for job in self._unfinished() if job.caller_id == caller_id]
         admitted = decide({c: tuple(j.job_id for j in executing if j.channel == c) for c in channels})
         if any(job.press.nonce == admitted.press.nonce for job in self._all()):

@@ -1,7 +1,7 @@
 """The stores that must all behave alike, and values to put in them."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pikarelay.services.ports import (
 from pikarelay.store.migrations import migrate, sqlite_url
 from pikarelay.store.postgres import PostgresStore
 from pikarelay.store.root_key import KeySource, load_root_key
+from pikarelay.store.rules import AlreadyThere
 from pikarelay.store.sqlite import SqliteStore
 from tests.fakes.store import FakeStore
 from tests.postgres import PostgresServer
@@ -86,6 +87,12 @@ async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
         yield opened
 
 
+@pytest.fixture
+async def callers(store: AnyStore) -> None:
+    """Ann and Bob, for tests of what is theirs."""
+    await ensure_callers(store, "ann", "bob")
+
+
 def a_token(token_id: str = "t1", caller_id: str = "ann") -> ApiToken:
     return ApiToken(token_id=token_id, caller_id=caller_id, hint="pk_abcd", created=NOW)
 
@@ -125,7 +132,17 @@ def a_final_job(number: int = 1, **fields: Any) -> Job:
     return a_sent_job(number, **{"status": Status.COMPLETED, **fields})
 
 
+async def ensure_callers(store: AnyStore, *caller_ids: str) -> None:
+    """Make the callers that are not there yet: only a caller has jobs and accounts."""
+    known = {its.caller_id for its in await store.callers()}
+    for caller_id in sorted(set(caller_ids) - known):
+        with suppress(AlreadyThere):
+            await store.add_caller(a_caller(caller_id))
+
+
 async def put(store: AnyStore, *jobs: Job) -> None:
+    """Add jobs, and their callers if they are not there yet."""
+    await ensure_callers(store, *(job.caller_id for job in jobs))
     for job in jobs:
         await store.admit(job.caller_id, [job.channel], lambda _executing, job=job: job)  # type: ignore[misc]
 

@@ -1,11 +1,15 @@
 """Callers and their API tokens, in every store."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 
+from pikarelay.errors import Unauthorized
 from pikarelay.jobs.api_tokens import Scope
+from pikarelay.jobs.job import Job, Upload
+from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import CallbackSecret, Holder
 from pikarelay.store.rules import AlreadyThere
@@ -124,6 +128,29 @@ async def test_caller_is_removed(store: AnyStore) -> None:
     assert ["bob"] == [account.caller_id for account in await store.accounts()]
     assert () == await store.callback_secrets("ann", NOW)
     assert 1 == len(await store.callback_secrets("bob", NOW))
+
+
+async def test_nothing_is_left_by_a_removed_caller(store: AnyStore) -> None:
+    """Who is removed since it was let in gets neither a job nor an account any more, and its key and files are nobody's."""
+    await store.add_caller(a_caller())
+    await store.remove_caller("ann")
+    job = a_job(1, image=Upload(size=1, type="image/png", key="f1"))
+    asked = []
+
+    def decide(executing: Mapping[str, tuple[str, ...]]) -> Job:
+        asked.append(executing)
+        return job
+
+    with pytest.raises(Unauthorized):
+        await store.put_account(an_account())
+    with pytest.raises(Unauthorized):
+        await store.admit("ann", ["100"], decide, RequestKey(text="k", digest=b"d"))
+
+    assert () == await store.accounts()
+    assert () == await store.unfinished()
+    assert frozenset() == await store.known_uploads(["f1"])
+    assert None is await store.job_by_key("ann", "k", NOW)
+    assert [] == asked
 
 
 async def test_busy_caller_stays(store: AnyStore) -> None:

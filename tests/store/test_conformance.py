@@ -71,6 +71,7 @@ def a_key(text: str, digest: bytes = b"d1") -> RequestKey:
     return RequestKey(text=text, digest=digest)
 
 
+@pytest.mark.usefixtures("callers")
 class TestAccounts:
     async def test_account_is_read_back(self, store: AnyStore) -> None:
         """An account comes back as it was put, its Discord token included."""
@@ -115,6 +116,7 @@ def limited_to(places: int, job: Job) -> Callable[[Mapping[str, tuple[str, ...]]
     return decide
 
 
+@pytest.mark.usefixtures("callers")
 class TestAdmission:
     async def test_decision_sees_what_executes(self, store: AnyStore) -> None:
         """The decision sees the caller's unfinished jobs on each channel asked for, oldest first, and no others."""
@@ -401,6 +403,7 @@ class TestWithdrawing:
         assert job == await store.job("job-0001")
 
 
+@pytest.mark.usefixtures("callers")
 class TestWithdrawnPresses:
     async def test_nobody_sees_it(self, store: AnyStore) -> None:
         """A withdrawn job whose press has left is shown to nobody and takes no place."""
@@ -740,6 +743,7 @@ class TestCallbacks:
         assert await store.attempts("none") == ()
 
 
+@pytest.mark.usefixtures("callers")
 class TestKeys:
     async def test_key_leads_to_its_job(self, store: AnyStore) -> None:
         """A key's use is written with the job, for its caller alone."""

@@ -14,7 +14,7 @@ from pikarelay.store.ears import Ears
 from pikarelay.store.postgres import PostgresStore
 from pikarelay.store.root_key import KeySource, load_root_key
 from tests.postgres import PostgresServer
-from tests.store.conftest import a_caller, a_job, an_account, put
+from tests.store.conftest import a_caller, a_job, an_account, ensure_callers, put
 
 LEASE = timedelta(seconds=10)
 SOON = 30.0
@@ -98,6 +98,7 @@ async def test_connection_is_killed(nodes: list[PostgresStore], url: str) -> Non
     await heard.until(lambda news: News.MISSED in news)
     await kill_ears(url)
     await heard.until(lambda news: 2 == news.count(News.MISSED))
+    await ensure_callers(one, "ann")
     await one.put_account(an_account())
 
     await heard.until(lambda news: News.ACCOUNTS in news)

@@ -18,7 +18,7 @@ from pikarelay.store.rows import SEALED_COLUMNS, Row, SealedColumn
 from pikarelay.store.sql import SqlStore
 from pikarelay.store.transactions import Transaction
 from pikarelay.store.vault import key_number
-from tests.store.conftest import NOW, STORES, TOKEN, Opener, a_job, an_account, put
+from tests.store.conftest import NOW, STORES, TOKEN, Opener, a_job, an_account, ensure_callers, put
 
 DIGEST = b"d" * 32
 SESSION = KeptSession(user_id="7", session_id="s", sequence=5, resume_url="wss://gateway.example")
@@ -41,6 +41,7 @@ def opened(opener: Opener) -> AbstractAsyncContextManager[SqlStore]:
 async def fill(store: SqlStore, count: int = 3) -> None:
     """Put secrets in every column that has any."""
     await put(store, *(a_job(n, discord_token=Secret(f"{TOKEN}{n}")) for n in range(count)))
+    await ensure_callers(store, "ann", "bob")
     for n in range(count):
         await store.put_account(an_account(channel=f"{n:03}", discord_token=Secret(f"{TOKEN}{n}")))
         await store.put_account(an_account("bob", channel=f"{n:03}", discord_token=Secret(f"{TOKEN}{n}")))
@@ -193,6 +194,7 @@ async def test_two_rotate_at_once(opener: Opener) -> None:
 async def test_replaced_meanwhile(opener: Opener) -> None:
     """A secret that was replaced between being read and being sealed anew stays replaced."""
     async with opened(opener) as store:
+        await ensure_callers(store, "ann")
         await store.put_account(an_account(channel="100"))
         await store.keys.rotate(NOW)
         read = await everything(store, ACCOUNTS)

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from pikarelay.errors import TooManyJobs, Unavailable
+from pikarelay.errors import TooManyJobs, Unauthorized, Unavailable
 from pikarelay.jobs.admission import admit
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.ownership import channel_name
@@ -32,8 +32,10 @@ from tests.store.conftest import (
     a_draft,
     a_final_job,
     a_job,
+    an_account,
     an_attempt,
     ends,
+    ensure_callers,
     put,
     put_with_callback,
 )
@@ -52,9 +54,13 @@ def key(tmp_path: Path) -> RootKey:
 
 
 @pytest.fixture
-async def nodes(postgres: PostgresServer, key: RootKey) -> AsyncIterator[list[PostgresStore]]:
+def url(postgres: PostgresServer) -> str:
+    return postgres.new_database()
+
+
+@pytest.fixture
+async def nodes(url: str, key: RootKey) -> AsyncIterator[list[PostgresStore]]:
     """Three nodes on one database."""
-    url = postgres.new_database()
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(PostgresStore.open(url, root_key=key, connections=4))
@@ -78,6 +84,14 @@ async def raw(url: str, query: str) -> list[asyncpg.Record]:
     finally:
         await connection.close()
     return found
+
+
+async def all_wait(connection: "asyncpg.Connection[asyncpg.Record]", count: int) -> None:
+    """Return once that many transactions wait for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(SOON):
+        while count != await connection.fetchval(waiting):  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0.02)
 
 
 async def test_lease_does_not_wait_behind_work(postgres: PostgresServer, key: RootKey) -> None:
@@ -136,10 +150,55 @@ class TestSeveralNodes:
                 return False
             return True
 
+        await ensure_callers(nodes[0], "ann")
         admitted = await asyncio.gather(*(one(number) for number in range(60)))
 
         assert places == sum(admitted)
         assert places == len(await nodes[0].executing("ann"))
+
+    async def test_removal_comes_first(self, nodes: list[PostgresStore], url: str) -> None:
+        """What is added to a caller while another node removes it waits for that, and is refused."""
+        await ensure_callers(nodes[0], "ann", "bob")
+        remover = await asyncpg.connect(url)
+        try:
+            await remover.execute("BEGIN; DELETE FROM callers WHERE caller_id = 'ann'")
+            adding = [
+                asyncio.create_task(nodes[0].admit("ann", ["100"], lambda _: a_job(1))),
+                asyncio.create_task(nodes[1].put_account(an_account())),
+            ]
+            await all_wait(remover, 2)
+            # Nobody else does.
+            await nodes[2].put_account(an_account("bob"))
+            await put(nodes[2], a_job(2, caller_id="bob", channel="200"))
+            await remover.execute("COMMIT")
+            results = await asyncio.gather(*adding, return_exceptions=True)
+        finally:
+            await remover.close()
+
+        assert [Unauthorized, Unauthorized] == [type(result) for result in results]
+        assert ["bob"] == [its.caller_id for its in await nodes[2].accounts()]
+        assert ["bob"] == [its.caller_id for its in await nodes[2].unfinished()]
+
+    async def test_admission_comes_first(self, nodes: list[PostgresStore], url: str) -> None:
+        """A removal waits for an admission that another node has begun, and then finds its job; a new address waits for neither."""
+        await ensure_callers(nodes[0], "ann")
+        blocker = await asyncpg.connect(url)
+        try:
+            # Jobs can be read and not written.
+            await blocker.execute("BEGIN; LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE")
+            admitting = asyncio.create_task(nodes[0].admit("ann", ["100"], lambda _: a_job(1)))
+            await all_wait(blocker, 1)
+            changed = await nodes[2].set_reply_url("ann", "https://example.com/")
+            removing = asyncio.create_task(nodes[1].remove_caller("ann"))
+            await all_wait(blocker, 2)
+            await blocker.execute("COMMIT")
+            admitted, is_removed = await asyncio.gather(admitting, removing)
+        finally:
+            await blocker.close()
+
+        assert (a_job(1), False) == (admitted, is_removed)
+        assert (changed,) == await nodes[2].callers()
+        assert ("job-0001",) == await nodes[2].executing("ann")
 
     async def test_no_change_is_lost(self, nodes: list[PostgresStore]) -> None:
         """A hundred and fifty changes of one job by three nodes all count."""
@@ -333,6 +392,7 @@ class TestTroubles:
     ) -> None:
         """An admission whose COMMIT nobody confirmed is looked for: found, it counts; else the caller gets 503."""
         async with behind_proxy(postgres, key) as (store, proxy):
+            await ensure_callers(store, "ann")
             cuts = iter([True])
             proxy.watch = lambda data: b"COMMIT" in data and next(cuts, False)
             proxy.passes_what_it_cuts = is_committed

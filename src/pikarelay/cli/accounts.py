@@ -13,7 +13,8 @@ from pikarelay.cli.frame import (
 )
 from pikarelay.contract.accounts import account_health_body, parse_account
 from pikarelay.contract.bodies import encode
-from pikarelay.services.configure_caller import DEFAULT_CALLER
+from pikarelay.errors import Unauthorized
+from pikarelay.services.configure_caller import DEFAULT_CALLER, CallerUnknown
 
 account = App(name="account", help="Set up, list and remove Discord accounts.")
 
@@ -37,7 +38,11 @@ def set_account(
         secret = os.environ.get("PIKARELAY_DISCORD_TOKEN") or read_secret("Discord token: ")
         texts = {"discord": secret.strip(), "channel": channel, "maxJobs": str(max_jobs)}
         owner = await offices.callers.named(tenant)
-        await offices.accounts.configure(owner, parse_account(texts, channel))
+        try:
+            await offices.accounts.configure(owner, parse_account(texts, channel))
+        except Unauthorized:
+            # Removed while the token was typed, say.
+            raise CallerUnknown(tenant) from None
 
     in_offices(where, configure)
 

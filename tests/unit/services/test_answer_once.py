@@ -30,6 +30,7 @@ def post(
 ) -> "asyncio.Task[Submitted]":
     """POST /button with a key, in a task of its own."""
     caller = a_caller(caller_id=caller_id)
+    relay.store.kept_callers[caller_id] = caller
     return relay.post(once(caller, key, lambda: relay.press_button(caller, RETRY, key)))
 
 

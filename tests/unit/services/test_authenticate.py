@@ -29,7 +29,7 @@ async def give(
     scopes: frozenset[Scope] = EVERY_SCOPE,
     expires: datetime | None = None,
 ) -> None:
-    await relay.store.add_caller(caller)
+    relay.store.kept_callers[caller.caller_id] = caller
     token = ApiToken(
         token_id="t1",
         caller_id=caller.caller_id,

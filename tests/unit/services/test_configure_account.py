@@ -15,7 +15,9 @@ ONE, OTHER = "1180000000000000001", "1180000000000000002"
 
 @pytest.fixture
 def store() -> FakeStore:
-    return FakeStore()
+    store = FakeStore()
+    store.kept_callers["caller-1"] = a_caller()
+    return store
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ TOKEN = format_token(b"1" * 32)
 async def test_once_a_minute_and_at_the_end(relay: FakeRelay) -> None:
     """However often a token is used, it is written once a minute, and once more at the end."""
     authenticator = Authenticator(relay.store, relay.clock)
-    await relay.store.add_caller(a_caller())
     token = ApiToken(token_id="t1", caller_id=a_caller().caller_id, hint="pkr_", created=START)
     await relay.store.add_api_token(token, token_digest(TOKEN))
     keeper = UseKeeper(authenticator, relay.clock)

@@ -86,6 +86,8 @@ class JobStore(Protocol):
         With a key, its use is written with the job, and goes with the job. When the caller has used it less than
         `KEY_LIFETIME` before the job's creation, raises `KeyTaken` and writes nothing. With `answer_until`, its POST owes
         an answer, until then at the latest.
+
+        Raises `Unauthorized`, before it lets `decide` see anything, when the caller is gone by now.
         """
         ...
 

@@ -39,6 +39,11 @@ set_subscription = (
 )
 callers = sa.select(*s.callers.c).order_by(s.callers.c.created, s.callers.c.caller_id)
 caller_named = sa.select(*s.callers.c).where(s.callers.c.name == p("name"))
+# Whoever adds something to a caller keeps it from being removed until that is committed, and whoever removes it lets no other begin.
+# Always before anything else of the caller is locked, so that none of them waits for another in a circle.
+_this_caller = sa.select(s.callers.c.caller_id).where(s.callers.c.caller_id == p("caller_id"))
+keep_caller = _this_caller.with_for_update(read=True, key_share=True)
+lock_caller = _this_caller.with_for_update()
 remove_caller = sa.delete(s.callers).where(s.callers.c.caller_id == p("caller_id"))
 remove_api_tokens = sa.delete(s.api_tokens).where(s.api_tokens.c.caller_id == p("caller_id"))
 remove_accounts = sa.delete(s.accounts).where(s.accounts.c.caller_id == p("caller_id"))

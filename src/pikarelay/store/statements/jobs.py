@@ -50,6 +50,16 @@ executing = (
     .where(s.jobs.c.caller_id == p("caller_id"), s.unfinished)
     .order_by(*_by_age)
 )
+# The same for an admission, which needs the caller to be there, and to stay until it is through: a row at least if it is.
+executing_of_kept_caller = (
+    sa.select(s.jobs.c.job_id, s.jobs.c.channel)
+    .select_from(
+        s.callers.outerjoin(s.jobs, sa.and_(s.jobs.c.caller_id == s.callers.c.caller_id, s.unfinished))
+    )
+    .where(s.callers.c.caller_id == p("caller_id"))
+    .order_by(*_by_age)
+    .with_for_update(read=True, key_share=True, of=s.callers)
+)
 _OPEN, _GHOST, _OWNER = (sa.literal_column(f"'{what}'", sa.Text) for what in ("open", "ghost", "owner"))
 # A waiting press has not left this server, so no message of the bot can be about it.
 _open_jobs = sa.select(_OPEN.label("what"), *s.jobs.c).where(

@@ -5,6 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from pikarelay.errors import Unauthorized
 from pikarelay.jobs.job import Account, Caller
 from pikarelay.services.ports import ApiToken, Holder, News
 from pikarelay.store import rows
@@ -48,6 +49,7 @@ def caller_named(name: str) -> Transaction[Caller | None]:
 
 def remove_caller(caller_id: str) -> Transaction[bool]:
     its = {"caller_id": caller_id}
+    yield "lock_caller", its
     if (yield "executing", its):
         return False
     for statement in ("remove_api_tokens", "remove_accounts", "remove_callback_secrets", "remove_caller"):
@@ -84,6 +86,8 @@ def note_uses(uses: Mapping[str, datetime]) -> Transaction[None]:
 
 
 def put_account(account: Account, vault: Vault) -> Transaction[None]:
+    if not (yield "keep_caller", {"caller_id": account.caller_id}):
+        raise Unauthorized
     yield "put_account", rows.account_params(account, vault)
     yield announce(News.ACCOUNTS, channel=account.channel)
 

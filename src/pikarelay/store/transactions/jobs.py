@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from pikarelay.errors import Unauthorized
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.ownership import channel_name
 from pikarelay.jobs.requests import RequestKey
@@ -132,7 +133,10 @@ def admit(
     # In one order for everybody, so that two admissions never wait for each other.
     for channel in sorted(set(channels)):
         yield "lock_channel", {"channel": channel}
-    found = yield "executing", {"caller_id": caller_id}
+    found = yield "executing_of_kept_caller", {"caller_id": caller_id}
+    if not found:
+        # Removed since it was let in.
+        raise Unauthorized
     admitted = decide(
         {channel: tuple(job_id for job_id, its in found if its == channel) for channel in channels}
     )

@@ -118,7 +118,7 @@ def remove_tenant(name: str, /, *, where: Where | None = None) -> None:
     """
     Remove a tenant with its tokens, accounts, signing secrets, jobs, and callbacks that are not delivered yet.
 
-    Refused while jobs of it execute.
+    While jobs of it execute, only its tokens are revoked, so that no others follow: call it again after their end.
     """
 
     async def remove(offices: Offices) -> None:

@@ -1,5 +1,6 @@
 """Add, change and remove callers. On the command line they are called tenants."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -28,10 +29,13 @@ class CallerTaken(Exception):
 
 
 class CallerBusy(Exception):
-    """A caller cannot be removed while its jobs execute: the bot works on them for its account."""
+    """A caller cannot be removed while its jobs execute: the bot works on them for its account. It gets no new ones any more."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"Jobs of {name} are executing; cancel them, or wait for their end, and try again.")
+    def __init__(self, name: str, job_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"{name} is not removed yet: its API tokens are revoked, and jobs of it still execute: {', '.join(job_ids)}."
+            " Wait for their end, and try again."
+        )
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -102,17 +106,28 @@ class CallerOffice:
         """
         Remove a caller with all that is its own. Returns how many jobs that were. Raises `CallerBusy`.
 
-        Interrupted, it is gone on with by the next call: the tokens are revoked first, so that nothing new comes.
+        Refused or interrupted, it is gone on with by the next call: the tokens are revoked first, so that nothing new comes,
+        and however busy the caller is, a later call gets through.
         """
-        if await self._store.executing(caller.caller_id):
-            raise CallerBusy(caller.name)
         await self._store.revoke_api_tokens_of(caller.caller_id, self._clock.now())
+        await self._check_idle(caller)
+        count = await self._delete_final_jobs(caller)
+        while not await self._store.remove_caller(caller.caller_id):
+            await self._check_idle(caller)
+        # Those of requests that had been let in before the tokens ended.
+        count += await self._delete_final_jobs(caller)
+        if self._watcher is not None:
+            await self._watcher.accounts_changed()
+        return count
+
+    async def _check_idle(self, caller: Caller) -> None:
+        executing = await self._store.executing(caller.caller_id)
+        if executing:
+            raise CallerBusy(caller.name, executing)
+
+    async def _delete_final_jobs(self, caller: Caller) -> int:
         count, after = 0, ""
         while some := await self._store.final_jobs(caller.caller_id, after, _DELETED_AT_ONCE):
             await self._store.delete_jobs(some)
             count, after = count + len(some), some[-1]
-        if not await self._store.remove_caller(caller.caller_id):
-            raise CallerBusy(caller.name)
-        if self._watcher is not None:
-            await self._watcher.accounts_changed()
         return count

@@ -119,16 +119,34 @@ async def test_removed(store: FakeStore, office: CallerOffice) -> None:
 
 
 async def test_busy_caller_is_not_removed(store: FakeStore, office: CallerOffice) -> None:
-    """A caller with an executing job stays, with its tokens valid."""
+    """A caller with an executing job stays with all that it has, but gets no new jobs, and is removed once that one has ended."""
     caller = await office.add("agency")
     token = ApiToken(token_id="t1", caller_id=caller.caller_id, hint="pkr_", created=START)
     await store.add_api_token(token, b"d")
     store.jobs["job"] = a_job(job_id="job", caller_id=caller.caller_id, status=Status.PROGRESS)
 
-    with pytest.raises(CallerBusy, match="agency"):
+    with pytest.raises(CallerBusy, match=r"agency .* its API tokens are revoked, .* still execute: job\."):
         await office.remove(caller)
-    assert (token,) == await store.api_tokens()
+    assert [START] == [its.revoked for its in await store.api_tokens()]
     assert (caller,) == await store.callers()
+    store.jobs["job"] = a_parent(job_id="job", caller_id=caller.caller_id)
+    assert 1 == await office.remove(caller)
+    assert () == await store.callers()
+
+
+async def test_job_of_a_request_under_way(office: CallerOffice, store: FakeStore) -> None:
+    """A job that a request made, and gave up, while its caller was being removed is removed with the rest."""
+    caller = await office.add("agency")
+    remove = store.remove_caller
+
+    async def late(caller_id: str) -> bool:
+        store.jobs["late"] = a_parent(job_id="late", caller_id=caller_id)
+        return await remove(caller_id)
+
+    store.remove_caller = late  # type: ignore[method-assign]
+
+    assert 1 == await office.remove(caller)
+    assert {} == store.jobs
 
 
 async def test_default_reply_url(store: FakeStore, office: CallerOffice) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 
-from tests.acceptance.servers import PATIENCE, Local, Relay, relay
+from tests.acceptance.servers import PATIENCE, Local, Receiver, Relay, relay
 
 PROMPT = "a canary that nobody may write down"
 FORGED = '\r\n{"event": "forged", "level": "info"}\r\n'
@@ -34,20 +34,55 @@ def events(server: Relay) -> list[dict[str, Any]]:
     return found
 
 
-def test_request_is_found_by_its_id(server: Relay, local: Local) -> None:
-    """The id in an answer's header leads to the request's lines, and from there to its job."""
-    token, channel = local.new_user("logged")
-    made = server.post("create", {"prompt": PROMPT, "discord": token, "channel": channel})
-    refused = server.get("/v1/pika/jobs/?jobid=nobody")
-    server.finished(made.json()["jobid"])
-    by_id: dict[str, list[dict[str, Any]]] = {}
-    for event in events(server):
-        by_id.setdefault(event.get("request_id", ""), []).append(event)
-    (answered,) = [e for e in by_id[made.headers["X-Request-Id"]] if e["event"] == "job.answered"]
-    (no,) = [e for e in by_id[refused.headers["X-Request-Id"]] if e["event"] == "request.refused"]
+def line(server: Relay, answer: requests.Response) -> dict[str, Any]:
+    """Return the one line above debug that a request has left, without what every line has."""
+    found = [
+        {name: value for name, value in event.items() if name not in {"timestamp", "logger", "request_id"}}
+        for event in events(server)
+        if event.get("request_id") == answer.headers["X-Request-Id"] and event["level"] != "debug"
+    ]
+    (its,) = found
+    return its
 
-    assert made.json()["jobid"] == answered["job_id"]
-    assert (404, "/v1/pika/jobs/") == (no["code"], no["path"])
+
+def test_request_is_found_by_its_id(server: Relay, local: Local, hook: Receiver) -> None:
+    """The id in an answer's header leads to the request's line, and from there to its job, its callback or its account."""
+    token, channel = local.new_user("logged")
+    account = f"{server.url}/v1/pika/account/{channel}"
+    seat = {"discord": token, "channel": channel}
+    set_up = requests.post(account, headers=server.headers, json={**seat, "maxJobs": 3}, timeout=PATIENCE)
+    made = server.post("create", {"prompt": PROMPT, "replyUrl": hook.url, **seat})
+    refused = server.get("/v1/pika/jobs/?jobid=nobody")
+    job_id = made.json()["jobid"]
+    server.finished(job_id)
+    callback_id = hook.next().headers["webhook-id"]
+    cancelled = server.get(f"/v1/pika/jobs/cancel/?jobid={job_id}")
+    replays = [
+        requests.post(f"{server.url}/v1/pikarelay/callbacks/replay", headers=server.headers, json=meant, timeout=PATIENCE)
+        for meant in ({"jobid": job_id}, {"target": hook.url})
+    ]  # fmt: skip
+    changed = requests.post(
+        f"{server.url}/v2/account", headers=server.headers, json={"replyUrl": ""}, timeout=PATIENCE
+    )
+    removed = requests.delete(account, headers=server.headers, timeout=PATIENCE)
+    answers = (set_up, made, refused, cancelled, *replays, changed, removed)
+
+    assert [
+        {"event": "account.set", "level": "info", "channel": channel},
+        {
+            "event": "job.answered", "level": "info", "job_id": job_id, "verb": "pika-create",
+            "status": made.json()["status"], "is_repeat": False,
+        },
+        {
+            "event": "request.refused", "level": "info", "path": "/v1/pika/jobs/", "code": 404,
+            "error": "Unable to locate job nobody",
+        },
+        {"event": "job.cancel_answered", "level": "info", "job_id": job_id, "status": "completed"},
+        {"event": "callback.replayed", "level": "info", "callback_id": callback_id, "job_id": job_id},
+        {"event": "callbacks.replayed", "level": "info", "count": 0, "job_ids": []},
+        {"event": "caller.reply_url_set", "level": "info"},
+        {"event": "account.removed", "level": "info", "channel": channel},
+    ] == [line(server, answer) for answer in answers]  # fmt: skip
 
 
 def test_client_names_no_request(server: Relay) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import structlog
+
 from pikarelay.api.bearer import bearer_token
 from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.forms import FormRules, UploadSink, read_form
@@ -23,6 +25,8 @@ from pikarelay.services.account_health import HealthOffice
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.configure_account import AccountOffice
 from pikarelay.services.configure_caller import CallerOffice, CallerUnknown
+
+_log = structlog.get_logger(__name__)
 
 _ACCOUNT_RULES = FormRules(fields=ACCOUNT_FIELDS)
 _CALLER_RULES = FormRules(fields=CALLER_FIELDS)
@@ -124,12 +128,16 @@ class AccountOperations:
     async def configure(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.administrator(bearer_token(exchange))
         texts = await self._texts(exchange, _ACCOUNT_RULES)
-        await self._accounts.configure(caller, parse_account(texts, exchange.parameters["channel"]))
+        request = parse_account(texts, exchange.parameters["channel"])
+        await self._accounts.configure(caller, request)
+        _log.info("account.set", request_id=exchange.request_id, channel=request.channel)
         return Reply(status=204)
 
     async def remove(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.administrator(bearer_token(exchange))
-        await self._accounts.remove(caller, exchange.parameters["channel"])
+        channel = exchange.parameters["channel"]
+        await self._accounts.remove(caller, channel)
+        _log.info("account.removed", request_id=exchange.request_id, channel=channel)
         return Reply(status=204)
 
     async def caller(self, exchange: Exchange) -> Reply:
@@ -149,6 +157,7 @@ class AccountOperations:
         except CallerUnknown:
             # Removed while the body came.
             raise Unauthorized from None
+        _log.info("caller.reply_url_set", request_id=exchange.request_id)
         return Reply(body=encode(caller_body(changed)))
 
     async def _texts(self, exchange: Exchange, rules: FormRules) -> Mapping[str, str]:

@@ -4,6 +4,8 @@ The operations on callbacks: extensions of this server, under a path of their ow
 Each caller sees and replays the callbacks of its own jobs only. None of them needs a subscription: what is owed is owed.
 """
 
+import structlog
+
 from pikarelay.api.bearer import bearer_token
 from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.forms import FormRules, UploadSink, read_form
@@ -23,6 +25,11 @@ from pikarelay.jobs.api_tokens import Scope
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.manage_callbacks import CallbackOffice
 from pikarelay.services.ports import Clock
+
+_log = structlog.get_logger(__name__)
+
+#: A line of the log names no more jobs than that.
+_LOGGED_AT_MOST = 100
 
 _REPLAY_RULES = FormRules(fields=REPLAY_FIELDS)
 _LISTING_PARAMETERS = ("state", "target", "since", "until", "limit")
@@ -81,9 +88,18 @@ class CallbackOperations:
         )
         meant = parse_replay(form.texts, caller.caller_id, self._clock.now())
         if isinstance(meant, str):
-            await self._office.replay(meant, caller.caller_id)
+            callback_id = await self._office.replay(meant, caller.caller_id)
+            _log.info(
+                "callback.replayed", request_id=exchange.request_id, callback_id=callback_id, job_id=meant
+            )
             return Reply(body=encode(replay_body([meant], {})))
         replay = await self._office.replay_dead(meant)
+        _log.info(
+            "callbacks.replayed",
+            request_id=exchange.request_id,
+            count=len(replay.replayed),
+            job_ids=replay.replayed[:_LOGGED_AT_MOST],
+        )
         return Reply(body=encode(replay_body(replay.replayed, replay.refused)))
 
 

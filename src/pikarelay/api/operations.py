@@ -159,6 +159,13 @@ class PikaOperations:
     async def cancel(self, exchange: Exchange) -> Reply:
         caller = await self._authenticator.subscriber(bearer_token(exchange))
         job = await cancel_job(self._store, self._recorder, caller, exchange.query("jobid"))
+        # One that had ended before keeps how it did.
+        _log.info(
+            "job.cancel_answered",
+            request_id=exchange.request_id,
+            job_id=job.job_id,
+            status=job.status.value,
+        )
         return Reply(body=encode(cancelled_body(job)))
 
     @asynccontextmanager

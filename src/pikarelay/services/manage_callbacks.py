@@ -81,8 +81,8 @@ class CallbackOffice:
         """Return callbacks that wait or are dead, newest first."""
         return await self._store.undelivered(which, limit)
 
-    async def replay(self, job_id: str, caller_id: str | None = None) -> None:
-        """Send one job's callback again, delivered or not. Raises `JobNotFound`, or `InvalidValue` with the reason."""
+    async def replay(self, job_id: str, caller_id: str | None = None) -> str:
+        """Send one job's callback again, delivered or not, and return its id. Raises `JobNotFound`, or `InvalidValue` with the reason."""
         record, _, _ = await self.show(job_id, caller_id)
         refusal = await self._refusal(record.target)
         if refusal is not None:
@@ -91,6 +91,7 @@ class CallbackOffice:
             # Pruned, or its target switched off, a moment ago.
             raise JobNotFound(job_id)
         self._wake()
+        return record.callback_id
 
     async def replay_dead(self, which: CallbackFilter) -> Replay:
         """Send all dead letters that are meant again, `REPLAYED_AT_MOST` of them, the newest first to be taken."""

@@ -17,6 +17,7 @@ from pikarelay.store import moving
 from pikarelay.store.migrations import SchemaOutdated, migrate, sqlite_url
 from pikarelay.store.moving import Moved, move
 from pikarelay.store.postgres import PostgresStore
+from pikarelay.store.presence import announce
 from pikarelay.store.root_key import KeySource, RootKey, load_root_key
 from pikarelay.store.rules import MoveRefused
 from pikarelay.store.schema import metadata
@@ -199,6 +200,17 @@ async def test_server_runs(source: Path, postgres: PostgresServer) -> None:
 
         with pytest.raises(MoveRefused, match="Stop the server first"):
             await move(source, postgres.new_database(), source.with_name("uploads"))
+
+
+async def test_idle_server_runs(source: Path, postgres: PostgresServer) -> None:
+    """A file is not moved while a server is there, though that writes nothing at the moment; when it has gone, it is."""
+    url, uploads = postgres.new_database(), source.with_name("uploads")
+    with announce(source) as server:
+        server.settle()
+        with pytest.raises(MoveRefused, match="Stop the server first"):
+            await move(source, url, uploads)
+
+    assert [] != await move(source, url, uploads)
 
 
 async def test_nothing_to_move(tmp_path: Path, postgres: PostgresServer) -> None:

@@ -1,7 +1,8 @@
 """
 Moves a store from SQLite to PostgreSQL, table by table, in portions, and compares both in the end.
 
-The file is locked for all of it, so nobody adds to it meanwhile. Each portion is one transaction there, and rows go over in
+No server may be there, for one that is idle now would go on with the file afterwards; one that comes meanwhile waits. The file is
+locked for all of it, so nobody else adds to it either. Each portion is one transaction there, and rows go over in
 the order of their primary keys, so the last key that is there says how far a move has come that was interrupted. Both engines
 are asked for the order of the keys' bytes, for the order of a language differs between them.
 
@@ -21,6 +22,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pikarelay.store.migrations import DatabaseUnreachable, check_own_schema, migrate, sqlite_url
+from pikarelay.store.presence import announce
 from pikarelay.store.rows import Row
 from pikarelay.store.rules import MoveRefused
 from pikarelay.store.schema import data_keys, metadata
@@ -63,14 +65,17 @@ async def move(
         raise MoveRefused(f"There is no database at {source}.")
     # Of what a newer version keeps, we would leave behind what we do not know.
     check_own_schema(sqlite_url(source))
-    migrate(target)
-    check_own_schema(target)
-    async with _connected(target) as there, _locked(source) as here:
-        await _check_target(here, there)
-        for table in _TABLES:
-            await _copy(here, there, table, progress)
-        files = await _move_files(here, there, uploads, progress)
-        return [*[await _compare(here, there, table) for table in _TABLES], files]
+    with announce(source) as presence:
+        if not presence.is_alone:
+            raise MoveRefused(f"A server is at work on {source}. Stop the server first.")
+        migrate(target)
+        check_own_schema(target)
+        async with _connected(target) as there, _locked(source) as here:
+            await _check_target(here, there)
+            for table in _TABLES:
+                await _copy(here, there, table, progress)
+            files = await _move_files(here, there, uploads, progress)
+            return [*[await _compare(here, there, table) for table in _TABLES], files]
 
 
 @asynccontextmanager

@@ -68,6 +68,15 @@ class FakeCallers:
             raise AlreadyThere(token.token_id)
         _add(self.kept_tokens, token.token_id, (token, digest))
 
+    async def add_first_api_token(self, caller: Caller, token: ApiToken, digest: bytes) -> bool:
+        await asyncio.sleep(0)
+        if self.kept_tokens:
+            return False
+        named = next((kept for kept in self.kept_callers.values() if kept.name == caller.name), caller)
+        self.kept_callers[named.caller_id] = named
+        self.kept_tokens[token.token_id] = (replace(token, caller_id=named.caller_id), digest)
+        return True
+
     async def api_tokens(self) -> tuple[ApiToken, ...]:
         await asyncio.sleep(0)
         tokens = (token for token, _ in self.kept_tokens.values())

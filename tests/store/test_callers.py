@@ -1,5 +1,6 @@
 """Callers and their API tokens, in every store."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -47,6 +48,30 @@ async def test_what_is_known_of_a_token(store: AnyStore) -> None:
 
     assert Holder(token, a_caller()) == await store.holder(b"a" * 32)
     assert (token,) == await store.api_tokens()
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_first_token(store: AnyStore, *, is_known: bool) -> None:
+    """Of many first tokens at once one is added, for the caller of that name, whether that was there or not; later none is."""
+    if is_known:
+        await store.add_caller(a_caller("known", name="default"))
+    added = await asyncio.gather(
+        *(
+            store.add_first_api_token(
+                a_caller(f"c{n}", name="default"), a_token(f"t{n}", f"c{n}"), bytes([n]) * 32
+            )
+            for n in range(6)
+        )
+    )
+    (token,) = await store.api_tokens()
+    (caller,) = await store.callers()
+    assert 1 == added.count(True)
+    assert f"t{added.index(True)}" == token.token_id
+    assert token.caller_id == caller.caller_id
+    assert is_known == (caller.caller_id == "known")
+    await store.revoke_api_token(token.token_id, NOW)
+
+    assert not await store.add_first_api_token(a_caller("c", name="other"), a_token("t", "c"), b"t" * 32)
 
 
 async def test_uses_are_noted(store: AnyStore) -> None:

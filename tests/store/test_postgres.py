@@ -32,6 +32,7 @@ from tests.store.conftest import (
     a_draft,
     a_final_job,
     a_job,
+    a_token,
     an_account,
     an_attempt,
     ends,
@@ -117,6 +118,29 @@ async def test_lease_does_not_wait_behind_work(postgres: PostgresServer, key: Ro
 
 
 class TestSeveralNodes:
+    async def test_first_token_under_way(self, postgres: PostgresServer, key: RootKey) -> None:
+        """A node that would give out the first token waits for another that is about to, and then gives out none."""
+        url = postgres.new_database()
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(PostgresStore.open(url, root_key=key))
+            await store.add_caller(a_caller())
+            other = await asyncpg.connect(url)
+            stack.push_async_callback(other.close)
+            await other.execute("BEGIN")
+            await other.execute("SELECT FROM callers FOR UPDATE")
+            await other.execute(
+                "INSERT INTO api_tokens (token_id, digest, caller_id, hint, created) VALUES ('t1', 'd', 'ann', 'h', 0)"
+            )
+            giving = asyncio.create_task(store.add_first_api_token(a_caller(), a_token("t2"), b"t" * 32))
+            async with asyncio.timeout(SOON):
+                while not giving.done() and not await other.fetch("SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 -- nobody tells
+                    await asyncio.sleep(0.02)
+            await other.execute("COMMIT")
+            is_added = await giving
+
+            assert not is_added
+            assert ["t1"] == [token.token_id for token in await store.api_tokens()]
+
     async def test_schema_grows_under_a_node(self, postgres: PostgresServer, key: RootKey) -> None:
         """A node that runs when the next release adds to the schema goes on with its statements."""
         url = postgres.new_database()

@@ -75,7 +75,7 @@ class Offices(msgspec.Struct, frozen=True, kw_only=True):
         callers = CallerOffice(store, clock, ids, watcher)
         return cls(
             store=store,
-            tokens=TokenOffice(store, callers, clock, ids, secrets.token_bytes),
+            tokens=TokenOffice(store, clock, ids, secrets.token_bytes),
             accounts=AccountOffice(store, clock, watcher),
             health=HealthOffice(store, clock),
             orphans=OrphanKeeper(store, EventRecorder(store, board, clock, ids, files_at)),

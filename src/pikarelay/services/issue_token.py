@@ -6,7 +6,7 @@ from datetime import datetime
 from pikarelay.jobs.api_tokens import EVERY_SCOPE, RANDOM_BYTES, Scope, format_token, hint
 from pikarelay.jobs.job import Caller
 from pikarelay.services.authenticate import token_digest
-from pikarelay.services.configure_caller import CallerOffice
+from pikarelay.services.configure_caller import DEFAULT_CALLER
 from pikarelay.services.ports import ApiToken, Clock, Ids, Store
 
 
@@ -16,13 +16,11 @@ class TokenOffice:
     def __init__(
         self,
         store: Store,
-        callers: CallerOffice,
         clock: Clock,
         ids: Ids,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._store = store
-        self._callers = callers
         self._clock = clock
         self._ids = ids
         self._random_bytes = random_bytes
@@ -31,6 +29,30 @@ class TokenOffice:
         self, caller: Caller, scopes: frozenset[Scope] = EVERY_SCOPE, expires: datetime | None = None
     ) -> str:
         """Return a new token of the caller."""
+        token, record = self._new(caller, scopes, expires)
+        await self._store.add_api_token(record, token_digest(token))
+        return token
+
+    async def issue_first(self) -> str | None:
+        """
+        Return a token when there is none at all, so that a new server can be used; None otherwise.
+
+        Of several servers that start together, one gets it.
+        """
+        if await self._store.api_tokens():
+            return None
+        caller = Caller(caller_id=self._ids.job_id(), name=DEFAULT_CALLER, created=self._clock.now())
+        token, record = self._new(caller)
+        is_first = await self._store.add_first_api_token(caller, record, token_digest(token))
+        return token if is_first else None
+
+    async def revoke(self, token_id: str) -> bool:
+        """Revoke a token by its id. False when there is no such token, or it is revoked already."""
+        return await self._store.revoke_api_token(token_id, self._clock.now())
+
+    def _new(
+        self, caller: Caller, scopes: frozenset[Scope] = EVERY_SCOPE, expires: datetime | None = None
+    ) -> tuple[str, ApiToken]:
         token = format_token(self._random_bytes(RANDOM_BYTES))
         record = ApiToken(
             token_id=self._ids.job_id(),
@@ -40,13 +62,4 @@ class TokenOffice:
             scopes=scopes,
             expires=expires,
         )
-        await self._store.add_api_token(record, token_digest(token))
-        return token
-
-    async def issue_first(self) -> str | None:
-        """Return a token when there is none at all, so that a new server can be used; None otherwise."""
-        return None if await self._store.api_tokens() else await self.issue(await self._callers.named())
-
-    async def revoke(self, token_id: str) -> bool:
-        """Revoke a token by its id. False when there is no such token, or it is revoked already."""
-        return await self._store.revoke_api_token(token_id, self._clock.now())
+        return token, record

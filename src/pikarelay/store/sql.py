@@ -130,6 +130,9 @@ class SqlStore:
     async def add_api_token(self, token: ApiToken, digest: bytes) -> None:
         await self._runner.write(transactions.callers.add_api_token, token, digest)
 
+    async def add_first_api_token(self, caller: Caller, token: ApiToken, digest: bytes) -> bool:
+        return await self._runner.write(transactions.callers.add_first_api_token, caller, token, digest)
+
     async def api_tokens(self) -> tuple[ApiToken, ...]:
         return await self._runner.read(transactions.callers.api_tokens)
 

@@ -1,5 +1,6 @@
 """API tokens: made once, kept as digests, revoked at once."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,6 @@ from pikarelay.errors import Unauthorized
 from pikarelay.jobs.api_tokens import EVERY_SCOPE, Scope
 from pikarelay.jobs.job import Caller
 from pikarelay.services.authenticate import Authenticator, token_digest
-from pikarelay.services.configure_caller import CallerOffice
 from pikarelay.services.issue_token import TokenOffice
 from pikarelay.services.ports import ApiToken
 from tests.factories import a_caller
@@ -31,7 +31,7 @@ async def agency(store: FakeStore) -> Caller:
 @pytest.fixture
 def office(store: FakeStore) -> TokenOffice:
     clock, ids = FakeClock(), FakeIds()
-    return TokenOffice(store, CallerOffice(store, clock, ids), clock, ids, lambda size: b"\x07" * size)
+    return TokenOffice(store, clock, ids, lambda size: b"\x07" * size)
 
 
 async def test_a_token_identifies_its_caller(store: FakeStore, office: TokenOffice) -> None:
@@ -71,6 +71,14 @@ async def test_the_first_token_is_made_once(office: TokenOffice) -> None:
 
     assert first is not None
     assert await office.issue_first() is None
+
+
+async def test_two_servers_start_together(store: FakeStore, office: TokenOffice) -> None:
+    """Of servers that begin together without tokens one gets the first, and the others go on without."""
+    first = await asyncio.gather(*(office.issue_first() for _ in range(3)))
+
+    assert 2 == first.count(None)
+    assert 1 == len(store.kept_tokens) == len(store.kept_callers)
 
 
 async def test_revoking(store: FakeStore, office: TokenOffice) -> None:

@@ -75,6 +75,14 @@ class CallerStore(Protocol):
 
     async def add_api_token(self, token: ApiToken, digest: bytes) -> None: ...
 
+    async def add_first_api_token(self, caller: Caller, token: ApiToken, digest: bytes) -> bool:
+        """
+        Add a token of the caller of that name, who is made if there is none. False, and no token, when there is any by then.
+
+        Of several at once one is added.
+        """
+        ...
+
     async def api_tokens(self) -> tuple[ApiToken, ...]: ...
 
     async def revoke_api_token(self, token_id: str, now: datetime) -> bool:

@@ -38,6 +38,8 @@ set_subscription = (
     .returning(*s.callers.c)
 )
 callers = sa.select(*s.callers.c).order_by(s.callers.c.created, s.callers.c.caller_id)
+# Whoever gives out the first token waits here for whoever does so too.
+lock_caller_named = sa.select(s.callers.c.caller_id).where(s.callers.c.name == p("name")).with_for_update()
 caller_named = sa.select(*s.callers.c).where(s.callers.c.name == p("name"))
 # Whoever adds something to a caller keeps it from being removed until that is committed, and whoever removes it lets no other begin.
 # Always before anything else of the caller is locked, so that none of them waits for another in a circle.

@@ -5,6 +5,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from msgspec.structs import replace
+
 from pikarelay.errors import Unauthorized
 from pikarelay.jobs.job import Account, Caller
 from pikarelay.services.ports import ApiToken, Holder, News
@@ -61,6 +63,16 @@ def remove_caller(caller_id: str) -> Transaction[bool]:
 def add_api_token(token: ApiToken, digest: bytes) -> Transaction[None]:
     if not (yield "add_api_token", rows.api_token_params(token, digest)):
         raise AlreadyThere(f"API token {token.token_id}")
+
+
+def add_first_api_token(caller: Caller, token: ApiToken, digest: bytes) -> Transaction[bool]:
+    yield "add_caller", rows.caller_params(caller)
+    # That one, or who was there before.
+    found = yield "lock_caller_named", {"name": caller.name}
+    if not found or (yield "api_tokens", {}):
+        return False
+    yield from add_api_token(replace(token, caller_id=found[0][0]), digest)
+    return True
 
 
 def api_tokens() -> Transaction[tuple[ApiToken, ...]]:

@@ -9,10 +9,11 @@ import pytest
 from pikarelay.errors import DiscordRateLimited
 from pikarelay.jobs.job import Job, PressPhase, Status
 from pikarelay.jobs.lifecycle import Cancelled
+from pikarelay.jobs.messages import InteractionFailed
 from pikarelay.jobs.ownership import EVERYTHING, session_name
 from pikarelay.jobs.secret import Secret
 from pikarelay.workers.presser import Presser
-from tests.factories import CHANNEL, TOKEN, a_job, a_message, a_press, a_result, a_running_job
+from tests.factories import CHANNEL, TOKEN, a_job, a_message, a_press, a_result, a_running_job, snowflake
 from tests.fakes.clock import settle
 from tests.fakes.relay import FakeRelay
 
@@ -130,6 +131,23 @@ async def test_put_while_a_lane_ends_is_not_lost(relay: FakeRelay, steps: int) -
     await relay.clock.advance(20 * SECOND)
 
     assert ["n-a", "n-b"] == relay.discord.nonces
+
+
+async def test_retry_of_a_failed_interaction(relay: FakeRelay) -> None:
+    """After a bot's silence the same button leaves again at once, and its video is its own, also where only the prompt says so."""
+    relay.retry()
+    await relay.clock.advance(SECOND)
+    nonce = relay.job().press.nonce
+    await relay.accept("job-1")
+    await relay.see(InteractionFailed(nonce=nonce, interaction_id=f"1{nonce}", reason=2))
+    relay.retry()
+    await relay.clock.advance(SECOND)
+    await relay.accept("job-2")
+    for message in (a_message(id=snowflake(9 * SECOND)), a_result(id=snowflake(10 * SECOND))):
+        await relay.see(message)
+
+    assert 2 == len(relay.discord.presses)
+    assert [Status.FAILED, Status.COMPLETED] == [relay.job(name).status for name in ("job-1", "job-2")]
 
 
 async def test_store_failure_keeps_the_press(relay: FakeRelay) -> None:

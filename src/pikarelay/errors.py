@@ -16,6 +16,7 @@ The closed list of conditions the API can answer with.
     ├── ConfigurationNotFound     404  no account on that channel
     ├── RouteNotFound             404
     ├── MethodNotAllowed          405
+    ├── TooManyGuesses            429  no valid API token, once more from an address with too many such requests
     ├── TooManyJobs               429  our limit, with the jobs that hold the places
     ├── DiscordRateLimited        429  Discord's limit, with Discord's own words
     └── Unavailable               503  we cannot store anything right now
@@ -33,6 +34,7 @@ how `pikarelay.discord` tells the services about it.
 import errno
 import inspect
 from collections.abc import Sequence
+from datetime import timedelta
 
 #: What a caller sent comes back in an error no longer than any real value.
 _SHOWN_CHARACTERS = 64
@@ -158,6 +160,18 @@ class MethodNotAllowed(ApiError):
         super().__init__()
         #: For the Allow header.
         self.allowed = tuple(allowed)
+
+
+class TooManyGuesses(ApiError):
+    """Too Many Requests"""
+
+    # Never told to whoever brings a valid API token. Everything that is wrong with a token is this same refusal too.
+    code = 429
+
+    def __init__(self, retry_after: timedelta) -> None:
+        super().__init__()
+        #: Until its address may fail again.
+        self.retry_after = retry_after
 
 
 class TooManyJobs(ApiError):

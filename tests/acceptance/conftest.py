@@ -22,8 +22,10 @@ def local(folder: Path) -> Iterator[Local]:
 
 @pytest.fixture(scope="module")
 def server(folder: Path, local: Local) -> Iterator[Relay]:
-    # The pace of presses is shown by tests of its own; here it would only take time.
-    with relay(folder, local, discord_press_interval_seconds="0") as running:
+    # The pace of presses is shown by tests of its own; here it would only take time. So is what becomes of who sends many
+    # requests without a valid token: here each is to say so.
+    settings = {"discord_press_interval_seconds": "0", "http_unauthorized_per_minute": "0"}
+    with relay(folder, local, **settings) as running:
         yield running
 
 

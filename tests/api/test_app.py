@@ -3,16 +3,17 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import structlog
 
 from pikarelay.api.app import Api
-from pikarelay.api.bearer import bearer_token
+from pikarelay.api.bearer import credentials
 from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.routing import Route, RouteTable
-from pikarelay.errors import DiscordRateLimited, TooManyJobs, Unauthorized
+from pikarelay.errors import DiscordRateLimited, TooManyGuesses, TooManyJobs, Unauthorized
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -184,6 +185,26 @@ async def test_a_defect_is_not_shown() -> None:
     assert headers["x-request-id"]
 
 
+async def test_too_many_guesses() -> None:
+    """Who goes on without a valid token is told so in the form of all errors, with the whole seconds to wait."""
+
+    async def refuse(_: Exchange) -> Reply:
+        raise TooManyGuesses(timedelta(seconds=39, milliseconds=1))
+
+    status, headers, body = await call(api_with(route("GET", "/a", refuse)), scope("GET", "/a"))
+
+    assert (429, b'{"error":"Too Many Requests","code":429}') == (status, body)
+    assert "40" == headers["retry-after"]
+
+
+def test_peer_is_whoever_connected() -> None:
+    """The address is that of the connection, and no header makes it another."""
+    said = [(b"x-forwarded-for", b"198.51.100.7"), (b"forwarded", b"for=198.51.100.7")]
+    asked = {**scope("GET", "/a", headers=said), "client": ("192.0.2.1", 4711)}
+
+    assert (None, "192.0.2.1") == credentials(Exchange(asked, nothing))  # type: ignore[arg-type] # a test's receive is simpler
+
+
 async def test_no_body_no_type() -> None:
     """A 204 has neither a body nor a type."""
 
@@ -232,7 +253,7 @@ def test_bearer(values: list[bytes], token: str | None) -> None:
     """Exactly one well-formed Authorization header gives a token."""
     asked = scope("GET", "/", headers=[(b"authorization", value) for value in values])
 
-    assert token == bearer_token(Exchange(asked, nothing))  # type: ignore[arg-type] # a test's receive is simpler
+    assert (token, "") == credentials(Exchange(asked, nothing))  # type: ignore[arg-type] # a test's receive is simpler
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ def local(folder: Path) -> Iterator[Local]:
 
 @pytest.fixture(scope="module")
 def server(folder: Path, local: Local) -> Iterator[Relay]:
-    with relay(folder, local, discord_press_interval_seconds="0") as running:
+    # What nobody's tokens are answered with is shown again and again; where that ends has tests of its own.
+    settings = {"http_unauthorized_per_minute": "0", "discord_press_interval_seconds": "0"}
+    with relay(folder, local, **settings) as running:
         yield running
 
 

@@ -308,6 +308,7 @@ def aftermath(folder: Path, local: Local, hook: Receiver) -> Iterator[Aftermath]
     with relay(
         folder, local, "--log-level", "debug",
         prefix=["env", f"TMPDIR={temporary}"], metrics_port="0", discord_press_interval_seconds="0",
+        http_unauthorized_per_minute="0",
     ) as server:  # fmt: skip
         yield _after(folder, local, hook, server)
 

@@ -2,6 +2,7 @@
 
 import http.client
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -9,7 +10,7 @@ import pytest
 import requests
 
 from pikarelay.jobs.api_tokens import format_token
-from tests.acceptance.servers import PATIENCE, Relay
+from tests.acceptance.servers import PATIENCE, Local, Relay, relay
 from tests.hostile.raw import MULTIPART, connect, cpu_ms, events, read
 
 #: One that could be a token, and one whose checksum is wrong, which no store is asked about.
@@ -82,6 +83,28 @@ def test_row_01_same_work(server: Relay) -> None:
     least = {name: min(times) for name, times in spent.items()}
 
     assert max(least.values()) - min(least.values()) < 0.2, least
+
+
+def test_row_01_goes_on_and_on(tmp_path: Path, local: Local) -> None:
+    """The twenty-first of nobody's requests in a minute, and all after it, are 429; a valid token is served throughout."""
+    with relay(tmp_path, local) as server, connect(server) as connection:
+        codes = []
+        for path in ("/v1/pika/jobs", "/v2/account"):
+            for lines in bearers(server).values():
+                connection.sendall(request(path, lines, "GET"))
+                answer = read(connection)
+                codes.append(answer.code)
+                if answer.code == 429:
+                    assert "Too Many Requests" == answer.error
+                    assert 1 <= int(answer.headers["retry-after"]) <= 60
+        served = server.get("/v1/pika/jobs")
+        announced = f"{MULTIPART}Content-Length: 25000000\r\nExpect: 100-continue\r\n"
+        connection.sendall(request("/v1/pika/animate", [f"Bearer {UNKNOWN}"], more=announced))
+        before_the_body = read(connection)
+
+    assert [401] * 20 + [429] * 4 == codes
+    assert 200 == served.status_code
+    assert (429, True) == (before_the_body.code, before_the_body.is_last)
 
 
 def test_row_01_before_the_body(server: Relay) -> None:

@@ -1,6 +1,7 @@
 """Every condition of the list, with its status and its sentence."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -18,6 +19,7 @@ CASES: list[tuple[ApiError, int, str]] = [
     (errors.MalformedBody(), 400, "malformed request body"),
     (errors.JobIdNotProvided(), 400, "Query param jobid not provided"),
     (errors.Unauthorized(), 401, "Unauthorized"),
+    (errors.TooManyGuesses(timedelta(seconds=40)), 429, "Too Many Requests"),
     (errors.SubscriptionExpired(), 402, "Account has no subscription or subscription expired"),
     (errors.ScopeMissing("administer"), 403, "API token has no scope administer"),
     (errors.JobNotFound("J9"), 404, "Unable to locate job J9"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from pikarelay.api.bearer import bearer_token
+from pikarelay.api.bearer import credentials
 from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.forms import FormRules, UploadSink, read_form
 from pikarelay.api.routing import Operation
@@ -110,23 +110,23 @@ class AccountOperations:
         ]
 
     async def read_all(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.identify(credentials(exchange))
         accounts = await self._accounts.read_all(caller)
         return Reply(body=encode({account.channel: account_body(account) for account in accounts}))
 
     async def read(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.identify(credentials(exchange))
         account = await self._accounts.read(caller, exchange.parameters["channel"])
         return Reply(body=encode(account_body(account)))
 
     async def health(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.identify(credentials(exchange))
         found = await self._health.of_caller(caller)
         body = AccountHealthListBody(accounts=tuple(account_health_body(*one) for one in found))
         return Reply(body=encode(body))
 
     async def configure(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.administrator(bearer_token(exchange))
+        caller = await self._authenticator.administrator(credentials(exchange))
         texts = await self._texts(exchange, _ACCOUNT_RULES)
         request = parse_account(texts, exchange.parameters["channel"])
         await self._accounts.configure(caller, request)
@@ -134,23 +134,23 @@ class AccountOperations:
         return Reply(status=204)
 
     async def remove(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.administrator(bearer_token(exchange))
+        caller = await self._authenticator.administrator(credentials(exchange))
         channel = exchange.parameters["channel"]
         await self._accounts.remove(caller, channel)
         _log.info("account.removed", request_id=exchange.request_id, channel=channel)
         return Reply(status=204)
 
     async def caller(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.identify(credentials(exchange))
         return Reply(body=encode(caller_body(caller)))
 
     async def caller_v1(self, exchange: Exchange) -> Reply:
         """The older form, which had no default `replyUrl`."""
-        caller = await self._authenticator.identify(bearer_token(exchange))
+        caller = await self._authenticator.identify(credentials(exchange))
         return Reply(body=encode(caller_body(caller, with_reply_url=False)))
 
     async def set_reply_url(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.administrator(bearer_token(exchange))
+        caller = await self._authenticator.administrator(credentials(exchange))
         texts = await self._texts(exchange, _CALLER_RULES)
         try:
             changed = await self._callers.configure(caller, parse_reply_url(texts))

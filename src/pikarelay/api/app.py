@@ -6,6 +6,7 @@ Pages of any origin may call it (CORS): it knows no cookies, so a page can do no
 """
 
 import asyncio
+import math
 from typing import Protocol
 
 import structlog
@@ -14,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from pikarelay.api.exchange import ANY_ORIGIN, Exchange, Reply
 from pikarelay.api.routing import RouteTable
 from pikarelay.contract.bodies import encode, error_body
-from pikarelay.errors import ApiError, MethodNotAllowed, Unavailable
+from pikarelay.errors import ApiError, MethodNotAllowed, TooManyGuesses, Unavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -99,6 +100,8 @@ def _refusal(error: ApiError) -> Reply:
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
+    if isinstance(error, TooManyGuesses):
+        headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after.total_seconds())))
     return Reply(status=error.code, body=encode(error_body(error)), headers=headers)
 
 

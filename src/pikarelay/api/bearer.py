@@ -1,6 +1,7 @@
-"""The Authorization header."""
+"""The Authorization header, and where it comes from."""
 
 from pikarelay.api.exchange import Exchange
+from pikarelay.services.authenticate import Credentials
 
 _SCHEME = b"bearer "
 
@@ -8,7 +9,13 @@ _SCHEME = b"bearer "
 _LONGEST = 512
 
 
-def bearer_token(exchange: Exchange) -> str | None:
+def credentials(exchange: Exchange) -> Credentials:
+    """Return the bearer token and the peer's address."""
+    peer = exchange.scope.get("client")
+    return Credentials(_bearer_token(exchange), peer[0] if peer else "")
+
+
+def _bearer_token(exchange: Exchange) -> str | None:
     """Return the bearer token; None for anything else: no header, two of them, another scheme, not ASCII, too long."""
     values = exchange.headers(b"authorization")
     if len(values) != 1:

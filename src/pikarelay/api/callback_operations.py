@@ -6,7 +6,7 @@ Each caller sees and replays the callbacks of its own jobs only. None of them ne
 
 import structlog
 
-from pikarelay.api.bearer import bearer_token
+from pikarelay.api.bearer import credentials
 from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.forms import FormRules, UploadSink, read_form
 from pikarelay.api.routing import Operation
@@ -70,19 +70,19 @@ class CallbackOperations:
         ]
 
     async def undelivered(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange), Scope.USE)
+        caller = await self._authenticator.identify(credentials(exchange), Scope.USE)
         texts = {name: exchange.query(name) or "" for name in _LISTING_PARAMETERS}
         which, limit = parse_listing(texts, caller.caller_id)
         found = await self._office.undelivered(which, limit)
         return Reply(body=encode(CallbackListBody(callbacks=tuple(map(callback_body, found)))))
 
     async def callback(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.identify(bearer_token(exchange), Scope.USE)
+        caller = await self._authenticator.identify(credentials(exchange), Scope.USE)
         record, target, log = await self._office.show(exchange.parameters["jobid"], caller.caller_id)
         return Reply(body=encode(callback_body(record, target, log, self._clock.now())))
 
     async def replay(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.administrator(bearer_token(exchange))
+        caller = await self._authenticator.administrator(credentials(exchange))
         form = await read_form(
             exchange.receive, exchange.scope["headers"], _REPLAY_RULES, _no_files, place=exchange.place
         )

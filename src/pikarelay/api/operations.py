@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
-from pikarelay.api.bearer import bearer_token
+from pikarelay.api.bearer import credentials
 from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.forms import Form, FormRules, OpenSink, read_form
 from pikarelay.api.routing import Operation
@@ -115,7 +115,7 @@ class PikaOperations:
         )
 
         async def run(exchange: Exchange) -> Reply:
-            caller = await self._authenticator.subscriber(bearer_token(exchange))
+            caller = await self._authenticator.subscriber(credentials(exchange))
             async with self._post(exchange, rules) as post:
                 request = parse_command(form, post.form.texts, post.form.files)
                 key = post.key(form.verb)
@@ -135,13 +135,13 @@ class PikaOperations:
         )
 
     async def button(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.subscriber(bearer_token(exchange))
+        caller = await self._authenticator.subscriber(credentials(exchange))
         async with self._post(exchange, _BUTTON_RULES) as post:
             request, key = parse_button(post.form.texts), post.key(Verb.BUTTON)
             return await self._submit(caller, post, key, lambda: self._press_button(caller, request, key))
 
     async def job(self, exchange: Exchange) -> Reply:
-        return await self._job(await self._authenticator.subscriber(bearer_token(exchange)), exchange)
+        return await self._job(await self._authenticator.subscriber(credentials(exchange)), exchange)
 
     async def _job(self, caller: Caller, exchange: Exchange) -> Reply:
         job = await read_job(self._store, caller, exchange.query("jobid"))
@@ -151,13 +151,13 @@ class PikaOperations:
 
     async def jobs(self, exchange: Exchange) -> Reply:
         """The list; with `?jobid=` the one job, as clients ask for it with and without the slash."""
-        caller = await self._authenticator.subscriber(bearer_token(exchange))
+        caller = await self._authenticator.subscriber(credentials(exchange))
         if exchange.query("jobid") is not None:
             return await self._job(caller, exchange)
         return Reply(body=encode(await self._store.executing(caller.caller_id)))
 
     async def cancel(self, exchange: Exchange) -> Reply:
-        caller = await self._authenticator.subscriber(bearer_token(exchange))
+        caller = await self._authenticator.subscriber(credentials(exchange))
         job = await cancel_job(self._store, self._recorder, caller, exchange.query("jobid"))
         # One that had ended before keeps how it did.
         _log.info(

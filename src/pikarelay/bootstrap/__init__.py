@@ -16,6 +16,7 @@ from pikarelay.bootstrap.shares import take_shares
 from pikarelay.bootstrap.stores import check_database, check_roles, open_store, prepare_store
 from pikarelay.bootstrap.workers import Works, open_works
 from pikarelay.callbacks.names import NameServers
+from pikarelay.jobs.guesses import Guesses
 from pikarelay.jobs.messages import Sighting
 from pikarelay.services.authenticate import Authenticator
 from pikarelay.services.ports import Identity
@@ -55,7 +56,7 @@ async def open_server(settings: Settings) -> AsyncIterator[tuple[Server, Offices
         if settings.node.is_worker:
             works = await open_works(node, stack)
         metrics = MetricsDesk(settings.metrics)
-        authenticator = Authenticator(node.store, node.clock)
+        authenticator = Authenticator(node.store, node.clock, Guesses(settings.http.unauthorized_per_minute))
         if settings.node.is_api:
             http = open_http(node, works, authenticator, metrics.meter)
         else:

@@ -75,6 +75,19 @@ _UNAUTHORIZED = Answer(
     schema=with_code("Error", 401),
     examples=examples.UNAUTHORIZED,
 )
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "In how many seconds the address may send requests without a valid API token again.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 60},
+    }
+}
+_TOO_MANY_GUESSES = Answer(
+    status=429,
+    description="As 401, from an address that sends many such requests. A valid API token is never answered with it.",
+    schema=with_code("Error", 429),
+    examples=examples.TOO_MANY_GUESSES,
+    headers=_RETRY_AFTER,
+)
 _NO_SUBSCRIPTION = Answer(
     status=402,
     description="The subscription is over, or never was.",
@@ -108,9 +121,11 @@ _NO_ACCOUNT = Answer(
 _FULL = Answer(
     status=429,
     description="Wait for 10 to 30 seconds, and send it again: no job was made. With `executingJobs`, `maxJobs` is"
-    " reached; with `errorDetails`, Discord sets the limit.",
+    " reached; with `errorDetails`, Discord sets the limit. With neither, it is a 401 from an address that sends many such"
+    " requests.",
     schema=with_code("Error", 429),
-    examples=examples.TOO_MANY_REQUESTS,
+    examples={**examples.TOO_MANY_REQUESTS, **examples.TOO_MANY_GUESSES},
+    headers=_RETRY_AFTER,
 )
 _ALWAYS = (_BROKEN, _UNAVAILABLE)
 #: The operations on jobs that exist.
@@ -230,6 +245,7 @@ JOB = Documentation(
         _bad(examples.JOB_ID_NOT_PROVIDED),
         *_SUBSCRIBERS,
         _NO_JOB,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -247,6 +263,7 @@ JOBS = Documentation(
         ),
         _bad(examples.TOO_MANY_PARAMETERS),
         *_SUBSCRIBERS,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -266,6 +283,7 @@ CANCEL = Documentation(
         _bad(examples.JOB_ID_NOT_PROVIDED),
         *_SUBSCRIBERS,
         _NO_JOB,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -282,6 +300,7 @@ ACCOUNTS = Documentation(
         ),
         _UNAUTHORIZED,
         _NO_ACCOUNT,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -295,6 +314,7 @@ ACCOUNT = Documentation(
         ),
         _UNAUTHORIZED,
         _NO_ACCOUNT,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -309,6 +329,7 @@ SET_ACCOUNT = Documentation(
         _bad(examples.bad_account()),
         _UNAUTHORIZED,
         _NOT_TO_ADMINISTER,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -321,6 +342,7 @@ DELETE_ACCOUNT = Documentation(
         _UNAUTHORIZED,
         _NOT_TO_ADMINISTER,
         _NO_ACCOUNT,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -331,6 +353,7 @@ CALLER = Documentation(
     answers=[
         Answer(status=200, description="You.", schema=ref("Caller"), examples=examples.the_caller()),
         _UNAUTHORIZED,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -346,6 +369,7 @@ CALLER_V1 = Documentation(
             examples=examples.the_caller(with_reply_url=False),
         ),
         _UNAUTHORIZED,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -364,6 +388,7 @@ SET_REPLY_URL = Documentation(
         _bad(examples.bad_caller()),
         _UNAUTHORIZED,
         _NOT_TO_ADMINISTER,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -393,6 +418,7 @@ ACCOUNTS_HEALTH = Documentation(
         ),
         _UNAUTHORIZED,
         _NO_ACCOUNT,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -420,6 +446,7 @@ CALLBACKS = Documentation(
         _bad(examples.bad_listing()),
         _UNAUTHORIZED,
         _NOT_FOR_USE,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -437,6 +464,7 @@ CALLBACK = Documentation(
         _UNAUTHORIZED,
         _NOT_FOR_USE,
         _NO_JOB,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )
@@ -457,6 +485,7 @@ REPLAY = Documentation(
         _UNAUTHORIZED,
         _NOT_TO_ADMINISTER,
         _NO_JOB,
+        _TOO_MANY_GUESSES,
         *_ALWAYS,
     ],
 )

@@ -127,6 +127,7 @@ def refusals(*conditions: ApiError) -> Examples:
 
 
 UNAUTHORIZED = refusals(errors.Unauthorized())
+TOO_MANY_GUESSES = refusals(errors.TooManyGuesses(timedelta(minutes=1)))
 SUBSCRIPTION_EXPIRED = refusals(errors.SubscriptionExpired())
 NOT_FOR_USE = refusals(errors.ScopeMissing("use"))
 NOT_TO_ADMINISTER = refusals(errors.ScopeMissing("administer"))

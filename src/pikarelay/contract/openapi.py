@@ -44,7 +44,8 @@ Every call needs `Authorization: Bearer <API token>`. Every answer with a body i
 `{"error": "…", "code": 400}`, where `code` is the HTTP status. What has no value is left out, never null. An empty text
 is as good as none. Texts are measured as JavaScript does. Unknown fields are ignored. A path may end in a slash or not.
 
-What is refused is looked for in this order: 401, 402, 400, 404, 429.
+What is refused is looked for in this order: 401, 402, 400, 404, 429. An address that sends many requests without a valid API
+token gets 429 instead of 401, which whoever has a valid one never meets.
 """
 
 

@@ -73,6 +73,13 @@ class HttpSettings:
             a_whole(1, 1_000_000), "How many connections may be open at once; the next ones get 503."
         ),
     )
+    unauthorized_per_minute: int = field(
+        default=20,
+        metadata=about(
+            a_whole(0, 1_000_000),
+            "How many requests without a valid API token one address may send a minute; the next ones get 429, 0 stands for any number.",
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,7 +116,7 @@ def test_seed_conditions_of_button(document: dict[str, Any]) -> None:
     responses = document["paths"]["/v1/pika/button"]["post"]["responses"]
     said = {status: {example.get("error") for example in shown(its)} for status, its in responses.items()}
 
-    # The 403 is this server's own, for tokens that the contract does not know.
+    # This server's own: the 403, for tokens that the contract does not know, and a 429 for who goes on without a valid one.
     assert {"200", "400", "401", "402", "403", "404", "429", "500", "502", "503"} == responses.keys()
     assert {
         "jobid or button value is missing",
@@ -128,7 +128,18 @@ def test_seed_conditions_of_button(document: dict[str, Any]) -> None:
     assert {
         "Maximum of 10 jobs executing in parallel supported",
         "Discord /interactions failed with HTTP status 429",
+        "Too Many Requests",
     } == said["429"]
+
+
+def test_every_operation_may_meet_a_guesser(document: dict[str, Any]) -> None:
+    """Wherever a token is asked for, its lack is 401, and 429 with a hint when that happens often."""
+    for where, its in ((path, its) for path, found in document["paths"].items() for its in found.values()):
+        many = its["responses"]["429"]
+
+        assert [{"error": "Unauthorized", "code": 401}] == shown(its["responses"]["401"]), where
+        assert {"error": "Too Many Requests", "code": 429} in shown(many), where
+        assert "integer" == many["headers"]["Retry-After"]["schema"]["type"], where
 
 
 def test_forms_hold_what_is_read() -> None:

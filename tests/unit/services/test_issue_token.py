@@ -7,8 +7,9 @@ import pytest
 
 from pikarelay.errors import Unauthorized
 from pikarelay.jobs.api_tokens import EVERY_SCOPE, Scope
+from pikarelay.jobs.guesses import Guesses
 from pikarelay.jobs.job import Caller
-from pikarelay.services.authenticate import Authenticator, token_digest
+from pikarelay.services.authenticate import Authenticator, Credentials, token_digest
 from pikarelay.services.issue_token import TokenOffice
 from pikarelay.services.ports import ApiToken
 from tests.factories import a_caller
@@ -38,7 +39,7 @@ async def test_a_token_identifies_its_caller(store: FakeStore, office: TokenOffi
     """Whoever brings the token is the caller it was made for."""
     token = await office.issue(await agency(store))
 
-    caller = await Authenticator(store, FakeClock()).identify(token)
+    caller = await Authenticator(store, FakeClock(), Guesses(0)).identify(Credentials(token))
 
     assert "agency" == caller.name
 
@@ -89,4 +90,4 @@ async def test_revoking(store: FakeStore, office: TokenOffice) -> None:
     assert await office.revoke(token_id)
     assert not await office.revoke(token_id)
     with pytest.raises(Unauthorized):
-        await Authenticator(store, FakeClock()).identify(token)
+        await Authenticator(store, FakeClock(), Guesses(0)).identify(Credentials(token))

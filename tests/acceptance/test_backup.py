@@ -1,8 +1,9 @@
-"""`pikarelay backup` of a server at work, and `pikarelay restore` elsewhere."""
+"""`pikarelay backup` of a server at work, `pikarelay restore` elsewhere, and `pikarelay settle` there."""
 
 import threading
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.acceptance.pictures import picture
@@ -63,6 +64,8 @@ class Load:
             self.has_begun.set()
 
 
+# Two servers, and six commands.
+@pytest.mark.timeout(240)
 def test_backup_of_a_server_at_work(tmp_path: Path, local: Local) -> None:
     """A backup made under load costs no request, and holds all that had ended by then, its pictures and tokens included."""
     (tmp_path / "first").mkdir()
@@ -87,6 +90,8 @@ def test_backup_of_a_server_at_work(tmp_path: Path, local: Local) -> None:
         kept = [second.job(job_id) for job_id in before]
         pressed = second.post("button", {"jobid": before[0], "button": "retry"})
         pictures = {path.read_bytes() for path in (elsewhere / "uploads").iterdir()}
+        beside = second.command("settle")
+    settled = command(elsewhere, "settle", "--revoke-tokens")
 
     assert [] == load.failures
     assert len(before) >= 3
@@ -95,6 +100,9 @@ def test_backup_of_a_server_at_work(tmp_path: Path, local: Local) -> None:
     assert key not in b"".join(path.read_bytes() for path in backup.rglob("*") if path.is_file())
     assert (78, 1) == (keyless.returncode, len(keyless.stderr.splitlines()))
     assert 0 == restored.returncode, restored.stderr
+    assert "1 API token is valid" in restored.stdout
+    assert (1, "A server is at work") == (beside.returncode, beside.stderr[:19])
+    assert (0, "1 API token was revoked") == (settled.returncode, settled.stdout[:23])
     assert (1, 1) == (again.returncode, len(again.stderr.splitlines()))
     assert lists == kept[0]
     assert {"completed"} == {job["status"] for job in kept}

@@ -19,6 +19,7 @@ from pikarelay.store.migrations import SchemaOutdated, migrate, schema_state, sq
 from pikarelay.store.root_key import KeySource, KeyUnusable, load_root_key
 from pikarelay.store.sqlite import SqliteStore
 from tests.store.conftest import (
+    NOW,
     TOKEN,
     a_caller,
     a_final_job,
@@ -344,6 +345,32 @@ async def test_lost_key(data: Path, tmp_path: Path, operator: Operator) -> None:
     assert job is not None
     assert Status.COMPLETED is job.status
     assert TOKEN == renewed.discord_token.reveal()
+
+
+async def test_valid_tokens_are_counted(data: Path, fresh: Path, operator: Operator) -> None:
+    """A token that was revoked after the backup was made is valid again, and the operator is told so."""
+    await operator.back_up(data)
+    async with opened(data) as store:
+        await store.revoke_api_token("t1", NOW)
+    await operator.restore(fresh)
+    async with opened(fresh) as store:
+        (token,) = await store.api_tokens()
+
+    assert token.revoked is None
+    assert "1 API token is valid. What was revoked since is valid again" in operator.said
+
+
+async def test_tokens_are_revoked(data: Path, fresh: Path, operator: Operator) -> None:
+    """If told so, no API token of the backup is valid, and the first start makes none by itself."""
+    await operator.back_up(data)
+    await operator.restore(fresh, revoke_tokens=True)
+    async with opened(fresh) as store:
+        (token,) = await store.api_tokens()
+        holder = await store.holder(b"a" * 32)
+
+    assert token.revoked is not None
+    assert holder is None
+    assert "1 API token was revoked: `pikarelay token add`" in operator.said
 
 
 async def test_missing_upload_is_named(data: Path, fresh: Path, operator: Operator) -> None:

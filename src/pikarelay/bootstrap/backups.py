@@ -1,21 +1,18 @@
 """Backups of an embedded store: made beside a server at work, and put back where there is none."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from pikarelay import __version__
+from pikarelay.bootstrap.settling import settled
 from pikarelay.bootstrap.stores import database_url, key_source
-from pikarelay.jobs.job import Account, Job, PressPhase
-from pikarelay.jobs.lifecycle import Failed
-from pikarelay.services.board import Board
-from pikarelay.services.record_event import EventRecorder
 from pikarelay.settings import Settings
 from pikarelay.store.backup import DATABASE, BackupRefused, Draft, Manifest, putting_back, verified
 from pikarelay.store.migrations import check_can_migrate, migrate, schema_state, sqlite_path, sqlite_url
 from pikarelay.store.root_key import RootKey, load_root_key
 from pikarelay.store.sqlite import SqliteStore, begin_anew
-from pikarelay.system import SystemClock, SystemIds
+from pikarelay.system import SystemClock
 
 Say = Callable[[str], None]
 
@@ -42,7 +39,9 @@ async def back_up(settings: Settings, folder: Path, say: Say) -> None:
     )
 
 
-async def restore(settings: Settings, folder: Path, say: Say, *, without_root_key: bool) -> None:
+async def restore(
+    settings: Settings, folder: Path, say: Say, *, without_root_key: bool, revoke_tokens: bool = False
+) -> None:
     """Put a backup back. Raises `BackupRefused`, what `load_root_key` raises, `SchemaOutdated` or OSError."""
     path = _embedded(settings)
     manifest = await asyncio.to_thread(verified, folder)
@@ -54,17 +53,10 @@ async def restore(settings: Settings, folder: Path, say: Say, *, without_root_ke
         await asyncio.to_thread(migrate, url)
         if manifest.root_key_fingerprint not in {None, root.fingerprint}:
             await begin_anew(aside, root, SystemClock().now())
-        failed, unreadable = await _settle(aside, root)
-    say(f"{path} is as it was at {manifest.created:%Y-%m-%dT%H:%M:%SZ}.")
-    if failed:
-        say(
-            f"{failed} {'job' if failed == 1 else 'jobs'} had not been sent to Discord by then. Whether that happened"
-            " afterwards nobody knows, so they have failed; nothing is pressed twice."
-        )
-    for account in unreadable:
-        say(
-            f"The token of channel {account.channel} cannot be read: `pikarelay account set {account.channel}`."
-        )
+        async with SqliteStore.open(aside, root_key=root) as store:
+            found = await settled(store, revoke_tokens=revoke_tokens)
+    for line in (f"{path} is as it was at {manifest.created:%Y-%m-%dT%H:%M:%SZ}.", *found):
+        say(line)
     say(f"The root key is the one from {root.source} (fingerprint {root.fingerprint}).")
 
 
@@ -89,34 +81,12 @@ def _root_key(settings: Settings, manifest: Manifest, *, without_root_key: bool)
     return load_root_key(key_source(settings), expected=expected)
 
 
-async def _settle(path: Path, root: RootKey) -> tuple[int, Sequence[Account]]:
-    """
-    Fail the jobs that were not sent yet, and return how many, and the accounts whose tokens cannot be read.
-
-    The server that the backup was made of may have sent them since. A press costs its caller a video, and is never repeated.
-    """
-    clock = SystemClock()
-    async with SqliteStore.open(path, root_key=root) as store:
-        recorder = EventRecorder(store, Board(), clock, SystemIds(clock.now))
-
-        def unknown(job: Job) -> Failed | None:
-            is_unsent = job.press.phase is PressPhase.WAITING and not job.is_final
-            return Failed(error="Outcome of the press is unknown") if is_unsent else None
-
-        failed = [await recorder.decide(job.job_id, unknown) for job in await store.unfinished()]
-        accounts = await store.accounts()
-    return (
-        sum(job is not None for job in failed),
-        [account for account in accounts if not account.discord_token.is_readable],
-    )
-
-
 def _embedded(settings: Settings) -> Path:
     path = sqlite_path(database_url(settings))
     if path is None:
         raise BackupRefused(
-            "The database is PostgreSQL's: back it up with pg_dump, then copy"
-            f" {settings.store.data_folder / 'uploads'}, and keep the root key in another place."
+            "The database is PostgreSQL's, and the uploads are in it: back it up with pg_dump, put it back with pg_restore and"
+            " `pikarelay settle`, and keep the root key in another place."
         )
     return path
 

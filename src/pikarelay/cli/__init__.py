@@ -15,6 +15,7 @@ for _place, _help in {
     "upkeep:check": "Say what is wrong, and what to do about it.",
     "backups:backup": "Make a backup, also of a server at work.",
     "backups:restore": "Put a backup back where there is no database.",
+    "backups:settle": "Make a database ready that pg_restore put back.",
     "upkeep:config": "Show the settings in force, secrets masked.",
     "upkeep:move_store": "Copy an embedded store to PostgreSQL.",
     "upkeep:migrate": "Bring the database to the schema of this version.",

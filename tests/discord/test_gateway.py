@@ -232,6 +232,23 @@ async def test_a_session_that_may_be_anothers_is_left_to_them(
     await until(lambda: Counter({(Link.LIVE, "good"): 1}) == one.session_counts())
 
 
+async def test_an_account_whose_session_comes_from_elsewhere_leaves_nothing_behind(
+    accounts: DiscordAccounts, token: Secret, channel: str, local: LocalDiscord
+) -> None:
+    """When a refused account is taken up anew with a session of another process, nothing of the old one goes on."""
+    await accounts.identify(token, channel)
+    kept = accounts.sessions()
+    local.admin.arm(Fault(where="rest", match=Match(method="POST", route="/interactions"), do=Unauthorized()))
+    with pytest.raises(DiscordRefused):
+        await order(accounts, token, channel, "1001")
+    await until(lambda: accounts.states()[0].link is Link.OFFLINE)
+    assert "delivery" in {task.get_name() for task in asyncio.all_tasks()}
+    accounts.resume(kept)
+
+    assert not accounts.tokens()
+    await until(lambda: "delivery" not in {task.get_name() for task in asyncio.all_tasks()})
+
+
 async def test_after_stop_nothing_opens(accounts: DiscordAccounts, token: Secret, channel: str) -> None:
     """A server that is shutting down opens no session, and says that nothing was sent."""
     await accounts.stop()

@@ -108,6 +108,7 @@ class DiscordAccounts:
         self._accounts: dict[Secret, DiscordAccount] = {}
         #: By the user that the token's first part names.
         self._identify_paces: dict[str, IdentifyPace] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
         self._is_stopped = False
         self._lives = 0
         self._may_listen = may_listen
@@ -141,7 +142,7 @@ class DiscordAccounts:
     async def stop(self) -> None:
         """Close all sessions so that Discord keeps them resumable."""
         self._is_stopped = True
-        await asyncio.gather(*(account.stop() for account in self._accounts.values()))
+        await asyncio.gather(*(account.stop() for account in self._accounts.values()), *self._retiring)
         self._left = self._sessions()
         self._accounts.clear()
 
@@ -262,7 +263,7 @@ class DiscordAccounts:
         # Accounts that were only read with have no session, and would not take up this one.
         for token in [t for t, account in self._accounts.items() if not account.gateway.is_running]:
             if token.digest in sessions:
-                del self._accounts[token]
+                self._retire(self._accounts.pop(token))
         self._resume.update(sessions)
 
     # Inside
@@ -280,6 +281,12 @@ class DiscordAccounts:
             reason="Requests to Discord are stopped: too many were refused",
             until=datetime.fromtimestamp(until, UTC),
         )
+
+    def _retire(self, account: DiscordAccount) -> None:
+        """Let an account without a connection hand over what it has heard, and end."""
+        task = asyncio.create_task(account.stop())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     def _keep(self, token: Secret, account: DiscordAccount) -> None:
         if (kept := _kept_of(account)) is not None:

@@ -58,7 +58,7 @@ class Delivery:
         """Begin to hand over. A no-op while it is under way."""
         if self._running is None:
             self._ending = asyncio.Event()
-            self._running = asyncio.create_task(self._run(self._ending))
+            self._running = asyncio.create_task(self._run(self._ending), name="delivery")
 
     async def stop(self) -> None:
         """Hand over what was received, as far as the receiver takes it within some seconds, and at the first try."""

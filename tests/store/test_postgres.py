@@ -43,6 +43,8 @@ from tests.store.conftest import (
 
 #: Far above what any of this takes, and far below a hung test.
 SOON = 30.0
+#: What the server is asked for all locks that somebody waits for.
+WAITING = "SELECT FROM pg_locks WHERE NOT granted"
 
 
 def touch(job: Job) -> Change:
@@ -70,8 +72,10 @@ async def nodes(url: str, key: RootKey) -> AsyncIterator[list[PostgresStore]]:
 
 
 @asynccontextmanager
-async def behind_proxy(postgres: PostgresServer, key: RootKey) -> AsyncIterator[tuple[PostgresStore, Proxy]]:
-    url = postgres.new_database()
+async def behind_proxy(
+    postgres: PostgresServer, key: RootKey, url: str | None = None
+) -> AsyncIterator[tuple[PostgresStore, Proxy]]:
+    url = url or postgres.new_database()
     async with proxy_to(postgres.port) as proxy:
         through = url.replace(f":{postgres.port}/", f":{proxy.port}/")
         async with PostgresStore.open(through, root_key=key, connections=4) as store:
@@ -95,6 +99,19 @@ async def all_wait(connection: "asyncpg.Connection[asyncpg.Record]", count: int)
             await asyncio.sleep(0.02)
 
 
+async def at_commit(url: str, does: str) -> None:
+    """Let the server do this in each COMMIT of a transaction that has admitted a job."""
+    await raw(
+        url,
+        f"CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does}; RETURN NULL; END $$",
+    )
+    await raw(
+        url,
+        "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON jobs DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION at_commit()",
+    )
+
+
 async def test_lease_does_not_wait_behind_work(postgres: PostgresServer, key: RootKey) -> None:
     """A worker whose connections are all taken by its work renews its lease, and sees who is there and who holds what."""
     url = postgres.new_database()
@@ -106,7 +123,7 @@ async def test_lease_does_not_wait_behind_work(postgres: PostgresServer, key: Ro
         await blocker.execute("BEGIN; LOCK TABLE jobs, accounts IN ACCESS EXCLUSIVE MODE")
         work = [asyncio.create_task(store.newest_jobs(1)) for _ in range(4)]
         async with asyncio.timeout(SOON):
-            while not await blocker.fetch("SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 -- nobody tells
+            while not await blocker.fetch(WAITING):  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(0.02)
             await store.beat("one", LEASE)
             members, held = await store.members(), await store.holdings()
@@ -300,7 +317,7 @@ class TestFence:
                     await other.execute(meanwhile)
                     change = asyncio.create_task(store.held_by(holds).change("job-0001", touch))
                     async with asyncio.timeout(SOON):
-                        while not await raw(url, "SELECT FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 -- nobody tells
+                        while not await raw(url, WAITING):  # noqa: ASYNC110 -- nobody tells
                             await asyncio.sleep(0.01)
                 yield change
             finally:
@@ -428,6 +445,29 @@ class TestTroubles:
                     await store.admit("ann", ["100"], lambda _: job)
 
             assert (job if is_committed else None) == await store.job("job-0001")
+
+    async def test_cut_while_the_commit_waits(self, postgres: PostgresServer, key: RootKey) -> None:
+        """An admission that the server is still committing when its connection breaks counts once it is committed."""
+        url = postgres.new_database()
+        async with behind_proxy(postgres, key, url) as (store, proxy):
+            await at_commit(url, "PERFORM pg_advisory_xact_lock(7)")
+            disk = await asyncpg.connect(url)
+            try:
+                await disk.execute("BEGIN; SELECT pg_advisory_xact_lock(7)")
+                cuts = iter([True])
+                proxy.watch = lambda data: b"COMMIT" in data and next(cuts, False)
+                proxy.passes_what_it_cuts = True
+                job = a_job(1)
+                admission = asyncio.create_task(store.admit("ann", ["100"], lambda _: job))
+                async with asyncio.timeout(SOON):
+                    while not admission.done() and len(await disk.fetch(WAITING)) < 2:  # noqa: ASYNC110 -- nobody tells
+                        await asyncio.sleep(0.01)
+                await disk.execute("COMMIT")
+            finally:
+                await disk.close()
+
+            assert job == await admission
+            assert job == await store.job("job-0001")
 
     async def test_all_connections_broken(self, postgres: PostgresServer, key: RootKey) -> None:
         """When every connection of the pool breaks, what is asked next is answered."""

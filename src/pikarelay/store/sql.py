@@ -187,14 +187,15 @@ class SqlStore:
                 transactions.jobs.admit, caller_id, channels, remember, key, answer_until, self._vault
             )
         except OutcomeUnknown:
-            return await self._look_for(decided[-1].job_id)
+            return await self._look_for(decided[-1])
 
-    async def _look_for(self, job_id: str) -> Job:
+    async def _look_for(self, decided: Job) -> Job:
         """Return the job that may have been admitted. Nobody may be told that there is none, and be pressed for."""
+        sought = decided.job_id, decided.channel, self._vault
         for pause in _LOOK_AFTER:
             await asyncio.sleep(pause)
             try:
-                job = await self.job(job_id)
+                job = await self._runner.write(transactions.jobs.job_once_admitted, *sought)
             except Unavailable:
                 continue
             if job is None:

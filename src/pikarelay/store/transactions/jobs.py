@@ -153,6 +153,12 @@ def admit(
     return admitted
 
 
+def job_once_admitted(job_id: str, channel: str, vault: Vault) -> Transaction[Job | None]:
+    """Return the job whose admission nobody confirmed. Its COMMIT may still be under way, and has the channel's lock until it is over."""
+    yield "lock_channel", {"channel": channel}
+    return (yield from job(job_id, vault))
+
+
 def _use_key(job: Job, key: RequestKey) -> Transaction[None]:
     used = {"caller_id": job.caller_id, "request_key": key.text}
     yield "forget_key", {**used, "before": rows.to_ms(job.created - KEY_LIFETIME)}

@@ -469,6 +469,21 @@ class TestTroubles:
             assert job == await admission
             assert job == await store.job("job-0001")
 
+    async def test_commit_refused(self, postgres: PostgresServer, key: RootKey) -> None:
+        """An admission whose COMMIT the server refused for what may be gone is written by the next try."""
+        url = postgres.new_database()
+        async with PostgresStore.open(url, root_key=key) as store:
+            await raw(url, "CREATE SEQUENCE commits")
+            refused_once = (
+                "IF nextval('commits') = 1 THEN RAISE 'waited too long' USING ERRCODE = '55P03'; END IF"
+            )
+            await at_commit(url, refused_once)
+            job = a_job(1)
+
+            assert job == await store.admit("ann", ["100"], lambda _: job)
+            assert ["job-0001"] == [its.job_id for its in await store.unfinished()]
+            assert [(2,)] == [tuple(row) for row in await raw(url, "SELECT last_value FROM commits")]
+
     async def test_all_connections_broken(self, postgres: PostgresServer, key: RootKey) -> None:
         """When every connection of the pool breaks, what is asked next is answered."""
         async with behind_proxy(postgres, key) as (store, proxy):

@@ -5,9 +5,9 @@ Each transaction has a connection of a small pool to itself, and commits before 
 run side by side; each locks what it decides about first, in a statement of its own, so that what it reads afterwards is
 what the lock protects (READ COMMITTED takes a new snapshot for every statement).
 
-What is lost on the way is told apart by one question: had COMMIT left? If it had not, nothing is written, and the transaction
-is run anew, a few times at once. If it had, nobody knows, and `OutcomeUnknown` says so. While the server cannot be reached, all
-is `Unavailable`, at once and not after a queue of tries: who asks waits for nothing, and loops come again.
+What is lost on the way is told apart by one question: had COMMIT left? If it had not, or the server has refused it, nothing is
+written, and the transaction is run anew, a few times at once. Else nobody knows, and `OutcomeUnknown` says so. While the server
+cannot be reached, all is `Unavailable`, at once and not after a queue of tries: who asks waits for nothing, and loops come again.
 """
 
 import asyncio
@@ -232,7 +232,7 @@ class PostgresRunner:
                     raise _NotWrittenError from error
                 if not is_outage:
                     raise
-                if has_committed:
+                if has_committed and not _is_refusal(error):
                     raise OutcomeUnknown from error
                 raise _NotWrittenError from error
             return result
@@ -328,6 +328,11 @@ def _is_outage(error: BaseException, connection: Connection) -> bool:
     except asyncpg.InterfaceError:
         # The pool takes a connection back in the moment in which it breaks, and lets nobody ask it anything.
         return True
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the server answered that it has undone the transaction, and goes on. What ends its process may come after the COMMIT."""
+    return isinstance(error, asyncpg.PostgresError) and getattr(error, "severity_en", None) == "ERROR"
 
 
 def _terminate(connection: Connection) -> None:

@@ -76,7 +76,7 @@ def _delivered_before_sent() -> None:
 
     deliver = CallbackDelivery.deliver
 
-    async def settled_first(self: Any, callback: Any) -> None:
+    async def settled_first(self: Any, callback: Any, claim: Any) -> None:
         asked: list[Any] = []
 
         class Pretending:
@@ -86,7 +86,7 @@ def _delivered_before_sent() -> None:
 
         pretender = copy.copy(self)
         pretender._sender = Pretending()
-        await deliver(pretender, callback)
+        await deliver(pretender, callback, claim)
         for what in asked:
             await self._sender.send(*what)
 

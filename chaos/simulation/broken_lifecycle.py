@@ -138,7 +138,7 @@ def delivered_before_sent() -> list[Break]:
     """A callback is settled as delivered, and then sent."""
     deliver = CallbackDelivery.deliver
 
-    async def settled_first(self: Any, callback: Any) -> None:
+    async def settled_first(self: Any, callback: Any, claim: Any) -> None:
         sends = self._sender
 
         class Pretending:
@@ -147,7 +147,7 @@ def delivered_before_sent() -> list[Break]:
 
         self._sender = Pretending()
         try:
-            await deliver(self, callback)
+            await deliver(self, callback, claim)
         finally:
             self._sender = sends
         await sends.send(callback)
@@ -158,7 +158,7 @@ def delivered_before_sent() -> list[Break]:
 def new_id_each_try() -> list[Break]:
     deliver = CallbackDelivery.deliver
 
-    async def renamed(self: Any, callback: Any) -> None:
+    async def renamed(self: Any, callback: Any, claim: Any) -> None:
         sends = self._sender
 
         class Renaming:
@@ -169,7 +169,7 @@ def new_id_each_try() -> list[Break]:
         other = CallbackDelivery(
             self._store, Renaming(), self._answers, self._tally, self._clock, self._schedule, self._draw
         )
-        await deliver(other, callback)
+        await deliver(other, callback, claim)
 
     return [(CallbackDelivery, "deliver", renamed)]
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from yarl import URL
@@ -11,6 +12,20 @@ from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import Callback, Delivery
 
 TAKEN = Delivery(status=200, duration=timedelta(milliseconds=20))
+
+
+class FakeClaim:
+    """A `Claim` that nobody takes away."""
+
+    async def confirm(self) -> None:
+        return
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        yield
+
+
+HELD = FakeClaim()
 
 
 class FakeReceiver:

@@ -121,8 +121,8 @@ _ADDED: Mapping[str, Mapping[str, Schema]] = {
         "status": {"description": "The HTTP status of the receiver's answer."},
         "error": {
             "description": "What went wrong: `dns`, `blocked`, `connect`, `tls`, `timeout`, `protocol` or"
-            " `http_<status>`; or `interrupted`, when the server was stopped or killed during the try, and nothing else"
-            " is known of it. Absent on success."
+            " `http_<status>`; or `interrupted`, when the server broke it off, or was stopped or killed during the try,"
+            " which may be all that is known of it. Absent on success."
         },
         "answer": {
             "description": "The beginning of the receiver's answer, 16 KiB at most, masked. A stranger's words: show"

@@ -1,10 +1,13 @@
 """Tell a caller's server how its job ended: one try of one callback, and what follows from it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
+from pikarelay.contract.callbacks import INTERRUPTED
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.backoff import Failure, GiveUp, after_attempt, is_too_old
 from pikarelay.jobs.breaker import Health, after_exhaustion, after_failure, after_success
@@ -31,6 +34,22 @@ _NOTE_AGAIN = timedelta(seconds=1)
 SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 -- a class of failures
 
 
+class ClaimLost(Exception):
+    """Somebody else has claimed the callback, or may have."""
+
+
+class Claim(Protocol):
+    """What keeps everybody else from a callback's target."""
+
+    async def confirm(self) -> None:
+        """Return while nobody else can have it. Raises `ClaimLost`, or `Unavailable` when that cannot be found out."""
+        ...
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Cut short what is done in the block when the claim is lost meanwhile, with `ClaimLost`."""
+        ...
+
+
 class CallbackDelivery:
     """Carries out tries that were claimed from the store."""
 
@@ -53,12 +72,16 @@ class CallbackDelivery:
         #: Returns a random number in [0, 1), which spreads the retries.
         self._draw = draw
 
-    async def deliver(self, callback: Callback) -> None:
-        """Try once, write down how it went, and when the next try is due."""
+    async def deliver(self, callback: Callback, claim: Claim) -> None:
+        """Try once, write down how it went, and when the next try is due. Nothing is sent without the claim."""
         # A receiver that hears of a job before the POST has told its id would take the older answer for the newer one.
         await self._answers.left(callback.job_id)
         started = self._clock.now()
-        delivery = await self._send(callback, started)
+        try:
+            delivery = await self._send(callback, started, claim)
+        except ClaimLost:
+            _log.warning("callback.claim_lost", callback_id=callback.callback_id, attempt=callback.attempt)
+            return
         self._tally.callback(delivery)
         now, jitter = self._clock.now(), self._draw()
         attempt = CallbackAttempt(
@@ -95,13 +118,23 @@ class CallbackDelivery:
                 _log.warning("callback.not_noted", callback_id=attempt.callback_id, attempt=attempt.attempt)
             await self._clock.sleep(_NOTE_AGAIN)
 
-    async def _send(self, callback: Callback, now: datetime) -> Delivery:
-        """Send it, signed if its caller has secrets. Where none of them can be read, nothing is sent: it would be unsigned."""
+    async def _send(self, callback: Callback, now: datetime, claim: Claim) -> Delivery:
+        """
+        Send it, signed if its caller has secrets. Where none of them can be read, nothing is sent: it would be unsigned.
+
+        Raises `ClaimLost` before anything is sent. What is cut short later may have arrived, and is a try.
+        """
         kept = await self._store.callback_secrets(callback.caller_id, now)
         readable = [its.secret for its in kept if its.secret.is_readable]
         if kept and not readable:
             return Delivery(error=SECRET_UNREADABLE, duration=timedelta())
-        return await self._sender.send(callback, readable)
+        # This process may have stood still since it claimed it, or waited long for the POST's answer to leave.
+        await claim.confirm()
+        try:
+            async with claim.held():
+                return await self._sender.send(callback, readable)
+        except ClaimLost:
+            return Delivery(error=INTERRUPTED, duration=self._clock.now() - now)
 
 
 def outcome_of(
@@ -116,10 +149,10 @@ def outcome_of(
     if delivery.error is None:
         return CallbackOutcome(delivered=True, health=after_success(health))
     after = health
-    if delivery.error != SECRET_UNREADABLE:
+    if delivery.error not in {SECRET_UNREADABLE, INTERRUPTED}:
         after = after_failure(health, status=delivery.status, error=delivery.error, now=now)
-    # A paused target costs no tries: the next one is due when the pause is over, whoever's it is.
-    is_counted = not (health.is_tripped and after.is_tripped)
+    # A paused target costs no tries: the next one is due when the pause is over, whoever's it is. Nor does one that we cut short.
+    is_counted = delivery.error != INTERRUPTED and not (health.is_tripped and after.is_tripped)
     verdict: datetime | GiveUp = now
     if is_counted:
         failure = Failure(status=delivery.status, error=delivery.error, retry_after=delivery.retry_after)

@@ -7,6 +7,7 @@ Every name that is counted under comes from a short list of ours: no id, address
 from collections import Counter
 from datetime import timedelta
 
+from pikarelay.contract.callbacks import INTERRUPTED
 from pikarelay.jobs.job import FINAL, Status
 from pikarelay.services.ports import Delivery
 
@@ -24,7 +25,8 @@ NOT_SENT = "not_sent"
 _PRESSES = (ACCEPTED, RATE_LIMITED, REFUSED, UNUSABLE, UNANSWERED, NOT_SENT)
 _HTTP = "http_"
 _ATTEMPTS = (
-    *(DELIVERED, "dns", "blocked", "connect", "tls", "timeout", "protocol", "secret_unreadable"),
+    *(DELIVERED, "dns", "blocked", "connect", "tls", "timeout", "protocol"),
+    *("secret_unreadable", INTERRUPTED),
     *(f"{_HTTP}{kind}" for kind in ("1xx", "3xx", "4xx", "5xx", "other")),
 )
 

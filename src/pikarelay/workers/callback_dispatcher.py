@@ -1,20 +1,23 @@
 """
 Sends callbacks that are due: claims them from the store, and tries each in a task of its own.
 
-A target is tried once at a time, which the claim sees to. Targets whose last try failed have places of their own, so that
+A target is tried once at a time, which the claim sees to: a process that stood still, or cannot reach the store, stops what it is
+sending before another one may begin. Targets whose last try failed have places of their own, so that
 any number of them, each holding its try for a minute, leave the others theirs.
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 import structlog
 
 from pikarelay.errors import Unavailable
 from pikarelay.services.board import Board
-from pikarelay.services.deliver_callback import CallbackDelivery
+from pikarelay.services.deliver_callback import CallbackDelivery, ClaimLost
 from pikarelay.services.ports import Callback, Clock, Store
-from pikarelay.services.waiting import wait
+from pikarelay.services.waiting import wait, within
 from pikarelay.workers.loop import Loop
 
 _log = structlog.get_logger(__name__)
@@ -22,6 +25,8 @@ _log = structlog.get_logger(__name__)
 #: A claim runs out soon when its process dies, and is renewed for as long as its try goes on: most tries end before that.
 LEASE = timedelta(seconds=15)
 _RENEW_EVERY = LEASE / 3
+#: A try whose claim could not be renewed is given up so long before it runs out; and so long a claim needs no second look.
+_MARGIN = timedelta(seconds=1)
 #: Tries under way at once, and the share of them that targets have which fail; the others do well, or are new.
 AT_ONCE = 256
 _FAILING = 4
@@ -34,11 +39,39 @@ _LOOK_AGAIN = timedelta(seconds=5)
 
 
 class _Try:
-    """A try under way, and until when its claim lasts."""
+    """A try under way, which is the `Claim` on its callback as well."""
 
-    def __init__(self, callback: Callback, until: datetime) -> None:
+    def __init__(
+        self, callback: Callback, until: datetime, confirm: "Callable[[_Try], Awaitable[None]]"
+    ) -> None:
         self.callback = callback
+        #: Until when its claim lasts.
         self.until = until
+        self.is_lost = False
+        self._confirm = confirm
+        self._sending: asyncio.Timeout | None = None
+
+    async def confirm(self) -> None:
+        await self._confirm(self)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        try:
+            # Without an end of its own: what it is for is that it can be given one.
+            async with asyncio.timeout(None) as self._sending:
+                yield
+        except TimeoutError:
+            if self.is_lost:
+                raise ClaimLost from None
+            raise
+        finally:
+            self._sending = None
+
+    def lose(self) -> None:
+        """Stop sending. How far it came is still noted."""
+        self.is_lost = True
+        if self._sending is not None:
+            self._sending.reschedule(asyncio.get_running_loop().time())
 
 
 class CallbackDispatcher:
@@ -98,7 +131,7 @@ class CallbackDispatcher:
         now = self._clock.now()
         claimed = await self._store.claim_callbacks(now, LEASE, fresh, failing)
         for callback in claimed:
-            its = _Try(callback, now + LEASE)
+            its = _Try(callback, now + LEASE, self._confirm)
             task = asyncio.create_task(self._try(its))
             self._tries[task] = its
             task.add_done_callback(self._tries.pop)
@@ -133,7 +166,7 @@ class CallbackDispatcher:
         callback = its.callback
         renewing = asyncio.create_task(self._renew(its))
         try:
-            await self._delivery.deliver(callback)
+            await self._delivery.deliver(callback, its)
         except Unavailable as error:
             # Nothing was sent, and that is nobody's failure: no try of the schedule is used up.
             reason = str(error.__cause__ or error)
@@ -146,22 +179,37 @@ class CallbackDispatcher:
             self._board.callback_due.set()
 
     async def _renew(self, its: _Try) -> None:
-        """Keep the claim until the try is over, or somebody else has it."""
-        is_ours = True
-        while is_ours:
-            await self._clock.sleep(_RENEW_EVERY)
-            is_ours = await self._renew_once(its)
+        """Keep the claim until the try is over; stop it when somebody else has the claim, or may have it soon."""
+        while not its.is_lost:
+            left = its.until - self._clock.now()
+            await self._clock.sleep(min(_RENEW_EVERY, max(left - _MARGIN, timedelta())))
+            # After a stop there may be nothing left; if nobody else has it yet, it goes on.
+            with suppress(TimeoutError):
+                left = max(its.until - self._clock.now(), _MARGIN)
+                await within(self._renew_once(its), left, self._clock)
+            if its.until - self._clock.now() <= _MARGIN:
+                its.lose()
 
-    async def _renew_once(self, its: _Try) -> bool:
-        """Make the claim last. False when somebody else has it."""
-        callback, until = its.callback, self._clock.now() + LEASE
+    async def _confirm(self, its: _Try) -> None:
+        """Renew a claim that is not quite new. Raises `ClaimLost`, `Unavailable`."""
+        if its.until - self._clock.now() < LEASE - _MARGIN:
+            await self._renewed(its)
+        if its.is_lost:
+            raise ClaimLost
+
+    async def _renew_once(self, its: _Try) -> None:
+        """Make the claim last, if the store can be reached."""
         try:
-            is_ours = await self._store.renew_claim(callback.callback_id, callback.attempt, until)
+            await self._renewed(its)
         except Unavailable:
-            _log.warning("callback.claim_not_renewed", callback_id=callback.callback_id)
-            return True
+            _log.warning("callback.claim_not_renewed", callback_id=its.callback.callback_id)
+
+    async def _renewed(self, its: _Try) -> None:
+        """Make the claim last; it is lost when somebody else has it. Raises `Unavailable`."""
+        callback, until = its.callback, self._clock.now() + LEASE
+        if not await self._store.renew_claim(callback.callback_id, callback.attempt, until):
+            its.lose()
         its.until = until
-        return is_ours
 
     async def _wait(self, at_most: timedelta) -> None:
         """Return when a job has just ended or a try is over, or when time is up."""

@@ -13,7 +13,7 @@ from pikarelay.jobs.secret import Secret, Unreadable
 from pikarelay.services.deliver_callback import CallbackDelivery, outcome_of
 from pikarelay.services.ports import Callback, CallbackOutcome, CallbackSecret, Delivery
 from tests.factories import a_running_job
-from tests.fakes.callbacks import FakeReceiver
+from tests.fakes.callbacks import HELD, FakeReceiver
 from tests.fakes.clock import START, settle
 from tests.fakes.relay import FakeRelay
 
@@ -47,7 +47,7 @@ async def due(relay: FakeRelay) -> Callback:
 async def test_taken(relay: FakeRelay, receiver: FakeReceiver, delivery: CallbackDelivery) -> None:
     """What the receiver took is done, and logged."""
     callback = await due(relay)
-    await delivery.deliver(callback)
+    await delivery.deliver(callback, HELD)
 
     assert [callback] == receiver.received
     assert ("delivered", None) == (relay.store.callbacks["job-1"].state, await relay.store.next_callback())
@@ -59,11 +59,11 @@ async def test_refused_is_retried_with_the_same_bytes(
 ) -> None:
     """A failed try is logged and due again by the schedule, with the same id and the same bytes."""
     receiver.answers.append(REFUSED)
-    await delivery.deliver(await due(relay))
+    await delivery.deliver(await due(relay), HELD)
 
     assert relay.clock.now() + SCHEDULE[1] == await relay.store.next_callback()
     await relay.clock.advance(SCHEDULE[1])
-    await delivery.deliver(await due(relay))
+    await delivery.deliver(await due(relay), HELD)
     assert [1, 2] == [c.attempt for c in receiver.received]
     assert 1 == len({(c.callback_id, c.body, c.url) for c in receiver.received})
     first = (await relay.store.attempts("job-1"))[0]
@@ -78,7 +78,7 @@ async def test_refused_is_retried_with_the_same_bytes(
 async def test_gone_is_given_up(relay: FakeRelay, receiver: FakeReceiver, delivery: CallbackDelivery) -> None:
     """A receiver that is gone is not tried again."""
     receiver.answers.append(GONE)
-    await delivery.deliver(await due(relay))
+    await delivery.deliver(await due(relay), HELD)
 
     assert ("dead", None) == (relay.store.callbacks["job-1"].state, await relay.store.next_callback())
 
@@ -90,7 +90,7 @@ async def test_never_before_the_answer(
     callback = await due(relay)
     with relay.board.refusable(relay.job()):
         pass
-    trying = asyncio.ensure_future(delivery.deliver(callback))
+    trying = asyncio.ensure_future(delivery.deliver(callback, HELD))
     await relay.clock.advance(timedelta(seconds=30))
 
     assert [] == receiver.received
@@ -185,9 +185,9 @@ async def test_signed_with_the_callers_secrets(
         for text, its, seconds in (("new", "caller-1", 0), ("old", "caller-1", 1), ("other", "caller-2", 0))
     ]
     receiver.answers.append(REFUSED)
-    await delivery.deliver(await due(relay))
+    await delivery.deliver(await due(relay), HELD)
     await relay.clock.advance(SCHEDULE[1])
-    await delivery.deliver(await due(relay))
+    await delivery.deliver(await due(relay), HELD)
 
     assert [{"new", "old"}, {"new"}] == [{s.reveal() for s in secrets} for secrets in receiver.secrets]
 
@@ -203,7 +203,7 @@ async def test_never_unsigned_for_want_of_a_key(
         CallbackSecret(secret_id=f"{n}", caller_id="caller-1", secret=secret, created=START)
         for n, secret in enumerate(secrets)
     ]
-    await delivery.deliver(callback)
+    await delivery.deliver(callback, HELD)
 
     assert sent == bool(receiver.received)
     if not sent:

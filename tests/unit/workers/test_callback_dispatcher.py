@@ -260,6 +260,77 @@ async def test_a_process_that_stood_still_keeps_its_claims(relay: FakeRelay, rec
     assert "delivered" == relay.store.callbacks["job-1"].state
 
 
+async def somebody_claims(relay: FakeRelay) -> None:
+    (_callback,) = await relay.store.claim_callbacks(relay.clock.now(), 4 * LEASE, 1, 1)
+
+
+async def tries(relay: FakeRelay) -> list[tuple[int, str | None]]:
+    return [(its.attempt, its.error) for its in await relay.store.attempts("job-1")]
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_nothing_is_sent_without_the_claim(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """A process that stood still before it sent a callback sends nothing once another one has claimed it."""
+    relay.store.jobs["job-1"] = a_running_job(reply_url="https://hook.example/x")
+    with relay.board.refusable(relay.job()):
+        pass
+    await relay.recorder.record("job-1", Cancelled())
+    await settle()
+    relay.clock.stand_still(2 * LEASE)
+    await somebody_claims(relay)
+    relay.board.close_answer("job-1")
+    await settle()
+
+    assert ([], 1) == (receiver.received, relay.store.calls["renew_claim"])
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_new_claim_is_not_asked_about(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """What is sent at once costs no second look at its claim."""
+    await end(relay, "job-1")
+    await settle()
+
+    assert (1, 0) == (len(receiver.received), relay.store.calls["renew_claim"])
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_sending_stops_with_the_claim(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """A process that stood still while it sent hangs up once another has claimed the callback, and its try is in the log."""
+    receiver.stick()
+    await end(relay, "job-1")
+    await settle()
+    relay.clock.stand_still(2 * LEASE)
+    await somebody_claims(relay)
+    await relay.clock.advance(SECOND)
+
+    assert (1, 0) == (len(receiver.received), receiver.at_once)
+    assert [(1, "interrupted")] == await tries(relay)
+    assert ("waiting", 2) == (
+        relay.store.callbacks["job-1"].state,
+        relay.store.callbacks["job-1"].callback.attempt,
+    )
+
+
+@pytest.mark.usefixtures("dispatcher")
+async def test_sending_stops_before_the_claim_runs_out(relay: FakeRelay, receiver: FakeReceiver) -> None:
+    """Whoever cannot renew a claim hangs up before it ends, notes the try when it can, and tries anew without counting it."""
+    receiver.stick()
+    await end(relay, "job-1")
+    await settle()
+    relay.store.unavailable = {"renew_claim", "finish_callback"}
+    await relay.clock.advance(LEASE - 2 * SECOND)
+    under_way = receiver.at_once
+    await relay.clock.advance(SECOND)
+    given_up = receiver.at_once
+    receiver.unstick()
+    relay.store.unavailable = set()
+    await relay.clock.advance(LEASE)
+
+    assert (1, 0) == (under_way, given_up)
+    assert [(1, "interrupted"), (2, None)] == await tries(relay)
+    assert [0, 0] == [callback.tries for callback in receiver.received]
+
+
 @pytest.mark.usefixtures("dispatcher")
 async def test_delivery_that_cannot_be_noted_is_not_repeated(
     relay: FakeRelay, receiver: FakeReceiver

@@ -47,6 +47,7 @@ from pikarelay.services.ports import (
     MessageTaken,
     News,
     Orphan,
+    OrphanReason,
     Refusal,
     Sightings,
 )
@@ -169,7 +170,9 @@ class FakeStore(FakeCallers, FakeCopies):
             return None
         check_identity(before, decided.job)
         owner = self.owners.get(decided.message_id or "", job_id)
-        if owner != job_id and not decided.adopts:
+        orphan = self.kept_orphans.get(decided.message_id or "")
+        was_late = orphan is not None and orphan.reason is OrphanReason.LATE
+        if owner != job_id and not (decided.adopts and was_late):
             raise MessageTaken
         if decided.callback is not None:
             self._add_callback(decided.callback, decided.job)
@@ -296,7 +299,8 @@ class FakeStore(FakeCallers, FakeCopies):
 
     async def keep_orphan(self, orphan: Orphan) -> None:
         await asyncio.sleep(0)
-        self.kept_orphans.setdefault(orphan.message.id, orphan)
+        if orphan.message.id not in self.owners:
+            self.kept_orphans.setdefault(orphan.message.id, orphan)
 
     async def orphan(self, message_id: str) -> Orphan | None:
         await asyncio.sleep(0)

@@ -11,7 +11,8 @@ import pytest
 from pikarelay.jobs.callbacks import (
     CallbackAttempt,
 )
-from pikarelay.jobs.job import Account, Caller, Job, Press, PressPhase, Status, Verb
+from pikarelay.jobs.job import Account, Attachment, Caller, Job, Press, PressPhase, Status, Verb
+from pikarelay.jobs.messages import BotMessage, Kind
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
     ApiToken,
@@ -19,6 +20,8 @@ from pikarelay.services.ports import (
     CallbackOutcome,
     Change,
     DecideOutcome,
+    Orphan,
+    OrphanReason,
     Store,
 )
 from pikarelay.store.migrations import migrate, sqlite_url
@@ -99,6 +102,25 @@ def a_token(token_id: str = "t1", caller_id: str = "ann") -> ApiToken:
 
 def a_caller(caller_id: str = "ann", **fields: Any) -> Caller:
     return Caller(**{"caller_id": caller_id, "name": caller_id.title(), "created": NOW, **fields})
+
+
+def an_orphan(message_id: str, *, channel: str = "100", **its: Any) -> Orphan:
+    message = BotMessage(
+        id=message_id,
+        channel_id=channel,
+        author_id="8",
+        kind=Kind.RESULT,
+        content="ünï ␀",
+        timestamp="2026-03-04T05:06:07+00:00",
+        attachments=(Attachment(url="u", proxy_url="p", filename="v.mp4", id="9"),),
+    )
+    given: dict[str, Any] = {
+        "seen": NOW,
+        "candidates": ("job-0001", "job-0002"),
+        "reason": OrphanReason.AMBIGUOUS,
+        **its,
+    }
+    return Orphan(message=message, user_id="7", **given)
 
 
 def an_account(caller_id: str = "ann", channel: str = "100", **fields: Any) -> Account:

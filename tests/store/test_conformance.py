@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -11,8 +10,7 @@ from msgspec.structs import replace
 from pikarelay.errors import TooManyJobs
 from pikarelay.jobs.deadlines import OPEN_PHASES
 from pikarelay.jobs.health import AccountHealth, HealthState
-from pikarelay.jobs.job import Attachment, Button, Job, PressPhase, Status, Upload
-from pikarelay.jobs.messages import BotMessage, Kind
+from pikarelay.jobs.job import Button, Job, PressPhase, Status, Upload
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
@@ -25,7 +23,6 @@ from pikarelay.services.ports import (
     KeyedJob,
     KeyTaken,
     MessageTaken,
-    Orphan,
     OrphanReason,
     Sightings,
 )
@@ -43,6 +40,7 @@ from tests.store.conftest import (
     a_token,
     an_account,
     an_attempt,
+    an_orphan,
     ends,
     put,
     put_with_callback,
@@ -51,20 +49,6 @@ from tests.store.conftest import (
 DELIVERED = ends(delivered=True)
 GIVEN_UP = ends(given_up=True)
 MILLISECOND = timedelta(milliseconds=1)
-
-
-def an_orphan(message_id: str, *, channel: str = "100", **its: Any) -> Orphan:
-    message = BotMessage(
-        id=message_id,
-        channel_id=channel,
-        author_id="8",
-        kind=Kind.RESULT,
-        content="ünï ␀",
-        timestamp="2026-03-04T05:06:07+00:00",
-        attachments=(Attachment(url="u", proxy_url="p", filename="v.mp4", id="9"),),
-    )
-    given: dict[str, Any] = {"seen": NOW, "candidates": ("job-0001", "job-0002"), **its}
-    return Orphan(message=message, user_id="7", reason=OrphanReason.AMBIGUOUS, **given)
 
 
 def a_key(text: str, digest: bytes = b"d1") -> RequestKey:
@@ -516,11 +500,32 @@ class TestOrphans:
     async def test_adopted(self, store: AnyStore) -> None:
         """An adopted message belongs to its new job alone, and is no orphan any more."""
         await put(store, a_final_job(1), a_sent_job(2))
-        await store.change("job-0001", lambda job: Change(job=job, message_id="m1", orphan=an_orphan("m1")))
+        late = an_orphan("m1", reason=OrphanReason.LATE)
+        await store.change("job-0001", lambda job: Change(job=job, message_id="m1", orphan=late))
         await store.change("job-0002", lambda job: Change(job=job, message_id="m1", adopts=True))
 
         assert () == await store.orphans()
         assert {"m1": "job-0002"} == (await store.sightings("100", ["m1"])).owners
+
+    async def test_owned_message_is_no_orphan(self, store: AnyStore) -> None:
+        """A message that is a job's is not kept for having been left open before."""
+        await put(store, a_sent_job(1))
+        await store.change("job-0001", lambda job: Change(job=job, message_id="m1"))
+        await store.keep_orphan(an_orphan("m1"))
+
+        assert () == await store.orphans()
+
+    async def test_owned_message_is_not_adopted(self, store: AnyStore) -> None:
+        """A message that was left open once is not taken from the job that has been told of it since."""
+        await put(store, a_sent_job(1), a_sent_job(2))
+        await store.keep_orphan(an_orphan("m1"))
+        await store.change("job-0002", lambda job: Change(job=job, message_id="m1"))
+        with pytest.raises(MessageTaken):
+            await store.change("job-0001", lambda job: Change(job=job, message_id="m1", adopts=True))
+
+        assert {"m1": "job-0002"} == (await store.sightings("100", ["m1"])).owners
+        await store.change("job-0002", lambda job: Change(job=job, message_id="m1", adopts=True))
+        assert () == await store.orphans()
 
     async def test_pruned_with_the_jobs(self, store: AnyStore) -> None:
         """Old orphans go with the old jobs."""

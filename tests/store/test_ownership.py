@@ -18,7 +18,7 @@ from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.vault import Vault
 from tests.fakes.clock import FakeClock
 from tests.fakes.ownership import FakeOwnership
-from tests.store.conftest import NOW, AnyStore, Opener, a_caller, a_job, an_account, put
+from tests.store.conftest import NOW, AnyStore, Opener, a_caller, a_job, an_account, an_orphan, put
 
 LEASE = timedelta(seconds=10)
 TOKEN = Secret("a-token-of-some-length-0123456789")
@@ -173,6 +173,18 @@ async def test_fence_of_health(sql: SqliteStore | PostgresStore) -> None:
     await sql.held_by(new).keep_health({}, [digest], NOW)
 
     assert {} == await sql.health(NOW)
+
+
+@in_sql
+async def test_fence_of_orphans(sql: SqliteStore | PostgresStore) -> None:
+    """Who was succeeded on a channel keeps none of its messages as an orphan any more."""
+    old, new = Holdings("old"), Holdings("new")
+    old.take(await sql.claim([[channel_name("100")]], "old", []))
+    new.take(await sql.claim([[channel_name("100")]], "new", ["old"]))
+    await sql.held_by(old).keep_orphan(an_orphan("m1"))
+    await sql.held_by(new).keep_orphan(an_orphan("m2"))
+
+    assert [an_orphan("m2")] == list(await sql.orphans())
 
 
 @in_sql

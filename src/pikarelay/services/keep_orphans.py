@@ -12,7 +12,7 @@ import structlog
 
 from pikarelay.jobs.job import Job, PressPhase
 from pikarelay.jobs.reading import event_of
-from pikarelay.services.ports import Orphan, OrphanReason, Store
+from pikarelay.services.ports import MessageTaken, Orphan, OrphanReason, Store
 from pikarelay.services.record_event import EventRecorder
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +44,12 @@ class OrphanKeeper:
         left = [job for job in (*known.open_jobs, *known.ghosts) if job.job_id in orphan.candidates]
         if len(left) != 1 or (job := left[0]).is_final:
             return
-        if await self._give(orphan, job) is not None:
+        try:
+            given = await self._give(orphan, job)
+        except MessageTaken:
+            _log.warning("message.taken", message_id=orphan.message.id, job_id=job.job_id)
+            return
+        if given is not None:
             _log.info("orphan.given", message_id=orphan.message.id, job_id=job.job_id)
 
     async def assign(self, message_id: str, job_id: str) -> Job:
@@ -59,8 +64,11 @@ class OrphanKeeper:
             raise NotAssignable(f"Job {job_id} is on another channel than the orphan {message_id}.")
         if job.press.phase is PressPhase.WAITING and not job.is_final:
             raise NotAssignable(f"The press of job {job_id} has not left yet, so nothing can be its result.")
-        if not job.is_final and (given := await self._give(orphan, job)) is not None:
-            return given
+        try:
+            if not job.is_final and (given := await self._give(orphan, job)) is not None:
+                return given
+        except MessageTaken:
+            raise NotAssignable(f"The message {message_id} is another job's by now.") from None
         now = await self._store.job(job_id) or job
         if now.is_final:
             raise NotAssignable(

@@ -226,7 +226,7 @@ class SqlStore:
         return await self._runner.read(transactions.jobs.job_by_nonce, nonce, self._vault)
 
     async def keep_orphan(self, orphan: Orphan) -> None:
-        await self._runner.write(transactions.orphans.keep_orphan, orphan)
+        await self._runner.write(transactions.orphans.keep_orphan, orphan, self._holds)
 
     async def orphan(self, message_id: str) -> Orphan | None:
         return await self._runner.read(transactions.orphans.orphan, message_id)

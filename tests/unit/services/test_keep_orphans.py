@@ -68,6 +68,18 @@ async def test_ambiguous_note_is_not_kept(relay: FakeRelay) -> None:
     assert () == await relay.store.orphans()
 
 
+async def test_elimination_takes_from_nobody(relay: FakeRelay) -> None:
+    """What another job has been given meanwhile is not given away, by elimination or by hand."""
+    await relay.see(a_result())
+    relay.store.owners[a_result().id] = "elsewhere"
+    await relay.see(named(relay, "a", OTHER_RESULT))
+    with pytest.raises(NotAssignable, match="another job's"):
+        await relay.orphans.assign(a_result().id, "b")
+
+    assert "elsewhere" == relay.store.owners[a_result().id]
+    assert Status.STARTED is relay.job("b").status
+
+
 async def test_elimination(relay: FakeRelay) -> None:
     """When the bot has said its last word about all but one, an ambiguous result is that one's."""
     await relay.see(a_result())

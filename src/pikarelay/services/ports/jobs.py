@@ -21,7 +21,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     callback: CallbackDraft | None = None
     #: A message of the bot that belongs to this job from now on. A message belongs to one job only, for ever.
     message_id: str | None = None
-    #: True when a person says so of a message that was kept as an orphan: it is none any more, whoever had it.
+    #: True of a message that was kept as an orphan: it is none any more. One that came late may have been its ended job's.
     adopts: bool = False
     #: A message to keep for a person to look at.
     orphan: "Orphan | None" = None

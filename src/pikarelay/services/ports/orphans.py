@@ -34,7 +34,7 @@ class OrphanStore(Protocol):
     """Orphans."""
 
     async def keep_orphan(self, orphan: Orphan) -> None:
-        """Keep it, unless its message is kept already."""
+        """Keep it, unless its message is kept already, is a job's, or is on a channel that another worker has taken over."""
         ...
 
     async def orphan(self, message_id: str) -> Orphan | None: ...

@@ -142,7 +142,7 @@ own_message = Insert(
     replace=(s.message_owners.c.message_id,),
     returning=s.message_owners.c.job_id,
 )
-# A person says whose the message is.
+# It was given away late, and is somebody else's after all.
 adopt_message = own_message._replace(replace=(s.message_owners.c.job_id,))
 # Nothing was sent, so nothing can come.
 _created_job = sa.and_(s.jobs.c.job_id == p("job_id"), s.one_of(s.jobs.c.status, [Status.CREATED.value]))

@@ -215,13 +215,13 @@ def _row_to_change(job_id: str, holds: Holds | None) -> Transaction[Row | None]:
 
 def _own_message(message_id: str, job_id: str, *, adopts: bool) -> Transaction[None]:
     its = {"message_id": message_id, "job_id": job_id}
-    if adopts:
-        yield "adopt_message", its
-        yield "delete_orphan", {"message_id": message_id}
-        return
     owner = yield "own_message", its
     if owner[0][0] != job_id:
-        raise MessageTaken
+        if not adopts or not (yield "late_orphan", {"message_id": message_id}):
+            raise MessageTaken
+        yield "adopt_message", its
+    if adopts:
+        yield "delete_orphan", {"message_id": message_id}
 
 
 def _updated(before: Job, row: Row, after: Job, vault: Vault) -> Params:

@@ -2,19 +2,24 @@
 
 from datetime import datetime
 
-from pikarelay.services.ports import (
-    Orphan,
-)
+from pikarelay.jobs.ownership import channel_name
+from pikarelay.services.ports import Holds, Orphan
 from pikarelay.store import rows
 from pikarelay.store.transactions.form import Transaction
+from pikarelay.store.transactions.ownership import held_of
 
 
 def prune_orphans(before: datetime) -> Transaction[None]:
     yield "prune_orphans", {"before": rows.to_ms(before)}
 
 
-def keep_orphan(orphan: Orphan) -> Transaction[None]:
-    yield "insert_orphan", rows.orphan_params(orphan)
+def keep_orphan(orphan: Orphan, holds: Holds | None) -> Transaction[None]:
+    name = channel_name(orphan.message.channel_id)
+    if name not in (yield from held_of([name], holds)):
+        # Whoever holds the channel now sees the message as well, and may know whose it is.
+        return
+    if not (yield "message_owner", {"message_id": orphan.message.id}):
+        yield "insert_orphan", rows.orphan_params(orphan)
 
 
 def orphan(message_id: str) -> Transaction[Orphan | None]:

@@ -4,19 +4,23 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import asyncpg
 import pytest
 from msgspec.structs import replace
 
 from pikarelay.errors import TooManyJobs, Unauthorized, Unavailable
+from pikarelay.jobs.accounts import Seat, choose
 from pikarelay.jobs.admission import admit
 from pikarelay.jobs.job import Job
 from pikarelay.jobs.ownership import channel_name
+from pikarelay.jobs.secret import Secret
 from pikarelay.services.ownership import Holdings
 from pikarelay.services.ports import Change, NotHeld
 from pikarelay.store import transactions
@@ -28,6 +32,7 @@ from tests.proxy import Proxy, proxy_to
 from tests.store.conftest import (
     LEASE,
     NOW,
+    TOKEN,
     a_caller,
     a_draft,
     a_final_job,
@@ -240,6 +245,53 @@ class TestSeveralNodes:
         assert (a_job(1), False) == (admitted, is_removed)
         assert (changed,) == await nodes[2].callers()
         assert ("job-0001",) == await nodes[2].executing("ann")
+
+    async def test_capacity_of_several_channels_is_exact(self, nodes: list[PostgresStore]) -> None:
+        """Of ninety admissions that three nodes race for on whichever channel has room, as many succeed as there are places."""
+        seats = [Seat(channel=f"{n}00", discord_token=Secret(TOKEN), max_jobs=n) for n in range(1, 7)]
+        draw = Random(7)
+
+        refusals: list[TooManyJobs] = []
+
+        async def one(number: int) -> bool:
+            drawn = draw.random()
+
+            def decide(executing: Mapping[str, tuple[str, ...]]) -> Job:
+                return a_job(number, channel=choose(seats, executing, drawn).channel)
+
+            try:
+                await nodes[number % 3].admit("ann", [seat.channel for seat in seats], decide)
+            except TooManyJobs as refusal:
+                refusals.append(refusal)
+                return False
+            return True
+
+        admitted = await asyncio.gather(*(one(number) for number in range(90)))
+        found = Counter(job.channel for job in await nodes[0].unfinished())
+
+        assert {seat.channel: seat.max_jobs for seat in seats} == found
+        assert sum(admitted) == found.total()
+        assert {found.total()} == {len(refusal.executing) for refusal in refusals}
+
+    async def test_admission_waits_for_its_channel_alone(
+        self, postgres: PostgresServer, key: RootKey
+    ) -> None:
+        """An admission on one of several channels does not wait for what is under way on another."""
+        url = postgres.new_database()
+        async with PostgresStore.open(url, root_key=key) as store:
+            await put(store, a_final_job(1, channel="200"))
+            other = await asyncpg.connect(url)
+            try:
+                await other.execute("BEGIN; SELECT FROM channels WHERE channel = '200' FOR UPDATE")
+                admission = asyncio.create_task(store.admit("ann", ["100", "200"], lambda _: a_job(2)))
+                async with asyncio.timeout(SOON):
+                    while not admission.done() and not await other.fetch(WAITING):  # noqa: ASYNC110 -- nobody tells
+                        await asyncio.sleep(0.01)
+
+                assert admission.done()
+                assert a_job(2) == await admission
+            finally:
+                await other.close()
 
     async def test_no_change_is_lost(self, nodes: list[PostgresStore]) -> None:
         """A hundred and fifty changes of one job by three nodes all count."""

@@ -54,6 +54,9 @@ from pikarelay.store.vault import Vault
 #: Seconds between the looks for a job whose admission nobody confirmed.
 _LOOK_AFTER = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
 
+#: How often one of several channels is chosen that somebody else fills meanwhile, before all of them are locked.
+_DRAWS = (False,) * 8 + (True,)
+
 #: Jobs deleted in one transaction of a clean-up: some ten milliseconds of work.
 PRUNED_AT_ONCE = 500
 
@@ -182,12 +185,15 @@ class SqlStore:
             decided.append(decide(executing))
             return decided[-1]
 
+        its = caller_id, channels, remember, key, answer_until, self._vault
         try:
-            return await self._runner.write_soon(
-                transactions.jobs.admit, caller_id, channels, remember, key, answer_until, self._vault
-            )
+            for locks_all in _DRAWS:
+                job = await self._runner.write_soon(transactions.jobs.admit, *its, locks_all=locks_all)
+                if job is not None:
+                    return job
         except OutcomeUnknown:
             return await self._look_for(decided[-1])
+        raise AssertionError
 
     async def _look_for(self, decided: Job) -> Job:
         """Return the job that may have been admitted. Nobody may be told that there is none, and be pressed for."""

@@ -81,7 +81,8 @@ class JobStore(Protocol):
         Let `decide` see which jobs execute on each of the caller's channels, and insert the job it returns.
 
         Admissions to one channel are serialised, so two callers of this cannot both take its last place. What
-        `decide` raises is passed on, and nothing is written. `decide` must be pure: it may run in another thread.
+        `decide` raises is passed on, and nothing is written. `decide` must be pure: it may run in another thread, and again when
+        the channel that it chose is fuller by then. Of several channels it must choose by whether there is room.
 
         With a key, its use is written with the job, and goes with the job. When the caller has used it less than
         `KEY_LIFETIME` before the job's creation, raises `KeyTaken` and writes nothing. With `answer_until`, its POST owes

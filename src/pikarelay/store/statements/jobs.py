@@ -60,6 +60,9 @@ executing_of_kept_caller = (
     .order_by(*_by_age)
     .with_for_update(read=True, key_share=True, of=s.callers)
 )
+executing_on = sa.select(s.jobs.c.job_id).where(
+    s.jobs.c.channel == p("channel"), s.jobs.c.caller_id == p("caller_id"), s.unfinished
+)
 _OPEN, _GHOST, _OWNER = (sa.literal_column(f"'{what}'", sa.Text) for what in ("open", "ghost", "owner"))
 # A waiting press has not left this server, so no message of the bot can be about it.
 _open_jobs = sa.select(_OPEN.label("what"), *s.jobs.c).where(

@@ -129,17 +129,34 @@ def admit(
     key: RequestKey | None,
     answer_until: datetime | None,
     vault: Vault,
-) -> Transaction[Job]:
-    # In one order for everybody, so that two admissions never wait for each other.
-    for channel in sorted(set(channels)):
-        yield "lock_channel", {"channel": channel}
+    *,
+    locks_all: bool,
+) -> Transaction[Job | None]:
+    """
+    Let `decide` choose among the channels, and admit the job.
+
+    There may be thousands of channels, so only the chosen one is locked, and looked at again then. None: somebody else has filled it
+    meanwhile, and nothing is written. With `locks_all` that cannot be.
+    """
+    locks_first = locks_all or len(set(channels)) <= 1
+    if locks_first:
+        # In one order for everybody, so that two admissions never wait for each other.
+        for channel in sorted(set(channels)):
+            yield "lock_channel", {"channel": channel}
     found = yield "executing_of_kept_caller", {"caller_id": caller_id}
     if not found:
         # Removed since it was let in.
         raise Unauthorized
-    admitted = decide(
-        {channel: tuple(job_id for job_id, its in found if its == channel) for channel in channels}
-    )
+    executing = _by_channel(channels, found)
+    # Whatever it refuses for was so in one moment, that of the statement.
+    admitted = decide(executing)
+    if not locks_first:
+        channel = admitted.channel
+        yield "lock_channel", {"channel": channel}
+        now = yield "executing_on", {"caller_id": caller_id, "channel": channel}
+        # One that is no fuller than it was would be chosen again.
+        if len(now) > len(executing.get(channel, ())):
+            return None
     if not (yield "insert_job", rows.job_params(admitted, rows.sealed_token(admitted, vault))):
         raise AlreadyThere(f"job {admitted.job_id} with nonce {admitted.press.nonce}")
     for upload in admitted.uploads:
@@ -151,6 +168,14 @@ def admit(
         yield "insert_answer", {"job_id": admitted.job_id, "until": until, "state": "open", "refusal": None}
     yield announce(News.ADMITTED, admitted.job_id, admitted.channel)
     return admitted
+
+
+def _by_channel(channels: Sequence[str], found: Sequence[Row]) -> Mapping[str, tuple[str, ...]]:
+    by_channel: dict[str, list[str]] = {channel: [] for channel in channels}
+    for job_id, channel in found:
+        if channel in by_channel:
+            by_channel[channel].append(job_id)
+    return {channel: tuple(job_ids) for channel, job_ids in by_channel.items()}
 
 
 def job_once_admitted(job_id: str, channel: str, vault: Vault) -> Transaction[Job | None]:

@@ -7,7 +7,7 @@ pause: that makes it a transaction. The suite in `tests/store` holds it to what 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from pikarelay.jobs.callbacks import (
 from pikarelay.jobs.deadlines import OPEN_PHASES
 from pikarelay.jobs.health import AccountHealth
 from pikarelay.jobs.job import Account, Job, PressPhase, Status
+from pikarelay.jobs.ownership import EVERYTHING, session_name_of
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.services.ports import (
     KEY_LIFETIME,
@@ -317,9 +318,9 @@ class FakeStore(FakeCallers, FakeCopies):
         await asyncio.sleep(0)
         self.sessions = {d: s for d, s in self.sessions.items() if d not in forgotten} | dict(sessions)
 
-    async def kept_sessions(self) -> dict[bytes, KeptSession]:
+    async def kept_sessions(self, names: Container[str] = EVERYTHING) -> dict[bytes, KeptSession]:
         await asyncio.sleep(0)
-        return dict(self.sessions)
+        return {digest: its for digest, its in self.sessions.items() if session_name_of(digest) in names}
 
     async def keep_health(
         self, found: Mapping[bytes, AccountHealth], gone: Collection[bytes], now: datetime

@@ -11,6 +11,7 @@ from pikarelay.errors import TooManyJobs
 from pikarelay.jobs.deadlines import OPEN_PHASES
 from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.job import Button, Job, PressPhase, Status, Upload
+from pikarelay.jobs.ownership import channel_name, session_name_of
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
@@ -545,6 +546,8 @@ class TestSessions:
         await store.keep_sessions({b"a" * 32: one})
         await store.keep_sessions({b"a" * 32: two, b"b" * 32: one})
         assert {b"a" * 32: two, b"b" * 32: one} == await store.kept_sessions()
+        names = [session_name_of(b"a" * 32), session_name_of(b"c" * 32), channel_name("100")]
+        assert {b"a" * 32: two} == await store.kept_sessions(names)
         await store.keep_sessions({}, [b"a" * 32])
 
         assert {b"b" * 32: one} == await store.kept_sessions()
@@ -563,6 +566,7 @@ class TestSessions:
         await store.keep_sessions(second)
 
         assert second == await store.kept_sessions()
+        assert second == await store.kept_sessions([*map(session_name_of, second)])
 
 
 class TestHealth:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from pikarelay.jobs.health import AccountHealth, HealthState
-from pikarelay.jobs.job import Job
+from pikarelay.jobs.job import Job, Status
 from pikarelay.jobs.ownership import Holding, Seat, channel_name, session_name, session_name_of
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ownership import Holdings
@@ -18,7 +18,17 @@ from pikarelay.store.sqlite import SqliteStore
 from pikarelay.store.vault import Vault
 from tests.fakes.clock import FakeClock
 from tests.fakes.ownership import FakeOwnership
-from tests.store.conftest import NOW, AnyStore, Opener, a_caller, a_job, an_account, an_orphan, put
+from tests.store.conftest import (
+    NOW,
+    AnyStore,
+    Opener,
+    a_caller,
+    a_job,
+    a_sent_job,
+    an_account,
+    an_orphan,
+    put,
+)
 
 LEASE = timedelta(seconds=10)
 TOKEN = Secret("a-token-of-some-length-0123456789")
@@ -206,6 +216,44 @@ async def test_fence_of_many(sql: SqliteStore | PostgresStore) -> None:
     }
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the rows whose secrets are unsealed from now on."""
+    unsealed: list[str] = []
+    unseal = Vault.unseal
+
+    def unseal_and_count(self: Vault, sealed: bytes, table: str, row: str, column: str) -> str:
+        unsealed.append(row)
+        return unseal(self, sealed, table, row, column)
+
+    monkeypatch.setattr(Vault, "unseal", unseal_and_count)
+    return unsealed
+
+
+@in_sql
+async def test_nothing_of_others_is_read(
+    sql: SqliteStore | PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that looks at its jobs, ghosts and sessions unseals no token of what another worker holds."""
+    holds = Holdings("me")
+    for owner, channel, number in (("me", "100", 1), ("somebody", "200", 3)):
+        token = Secret(f"{TOKEN.reveal()}-{owner}")
+        names = [channel_name(channel), session_name(token)]
+        taken = await sql.claim([names], owner, [])
+        if owner == "me":
+            holds.take(taken)
+        session = KeptSession(user_id="1", session_id=owner, sequence=1, resume_url="wss://x.example")
+        await sql.keep_sessions({token.digest: session})
+        ghost = a_sent_job(number, channel=channel, discord_token=token, status=Status.CANCELLED)
+        await put(sql, ghost, a_job(number + 1, channel=channel, discord_token=token))
+    unsealed, seen = counted(monkeypatch), sql.held_by(holds)
+    mine = await seen.unfinished(), await seen.ghosts(NOW - LEASE)
+    kept = await seen.kept_sessions(holds.epochs.keys())
+
+    assert (["job-0002"], ["job-0001"]) == tuple([job.job_id for job in jobs] for jobs in mine)
+    assert ["me"] == [session.session_id for session in kept.values()]
+    assert 3 == len(unsealed)
+
+
 @in_sql
 async def test_accounts_are_unsealed_once(
     sql: SqliteStore | PostgresStore, monkeypatch: pytest.MonkeyPatch
@@ -220,14 +268,7 @@ async def test_accounts_are_unsealed_once(
     holds.take(dict.fromkeys([channel_name("100"), channel_name("200"), *map(session_name, tokens)], 1))
     seen = sql.held_by(holds)
     assert {"100", "200"} == {its.channel for its in await seen.accounts()}
-    unsealed: list[str] = []
-    unseal = Vault.unseal
-
-    def counted(self: Vault, sealed: bytes, table: str, row: str, column: str) -> str:
-        unsealed.append(row)
-        return unseal(self, sealed, table, row, column)
-
-    monkeypatch.setattr(Vault, "unseal", counted)
+    unsealed = counted(monkeypatch)
     await sql.put_account(replace(an_account(channel="200"), discord_token=other))
     await sql.delete_account("ann", "100")
     assert [("200", other)] == [(its.channel, its.discord_token) for its in await seen.accounts()]
@@ -247,7 +288,7 @@ async def test_what_a_worker_sees(sql: SqliteStore | PostgresStore) -> None:
     holds = Holdings("me")
     seen = sql.held_by(holds)
     assert ((), ()) == (await seen.unfinished(), await seen.accounts())
-    holds.take({channel_name("100"): 1, session_name(token): 1})
+    holds.take(await sql.claim([[channel_name("100"), session_name(token)]], "me", []))
     assert ["job-0001"] == [job.job_id for job in await seen.unfinished()]
     holds.leave([channel_name("100")])
     assert () == await seen.unfinished()

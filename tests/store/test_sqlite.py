@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.health import AccountHealth, HealthState
 from pikarelay.jobs.job import Job, Upload
+from pikarelay.jobs.ownership import session_name_of
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Unreadable
 from pikarelay.services.ports import Change, KeptSession
@@ -262,6 +263,7 @@ class TestWork:
             (lambda s: s.orphan("1"), 1),
             (lambda s: s.orphans("100"), 1),
             (lambda s: s.kept_sessions(), 1),
+            (lambda s: s.kept_sessions([session_name_of(bytes([n])) for n in range(65)]), 2),
             (lambda s: s.health(NOW), 1),
             (lambda s: s.keep_health({}, [], NOW), 1),
             (lambda s: s.keep_health(dict.fromkeys(map(bytes, range(66)), READY), [], NOW), 5),

@@ -24,6 +24,10 @@ class Holdings:
         self._leaving: frozenset[str] = frozenset()
 
     @property
+    def worker_id(self) -> str:
+        return self._worker_id
+
+    @property
     def epochs(self) -> Mapping[str, int]:
         return self._epochs
 

@@ -5,7 +5,7 @@ What runs them is a `Runner`. There is one per engine, and nothing else differs.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pikarelay.errors import OutcomeUnknown, Unavailable
@@ -19,7 +19,7 @@ from pikarelay.jobs.callbacks import (
 from pikarelay.jobs.health import AccountHealth
 from pikarelay.jobs.job import Account, Caller, Job
 from pikarelay.jobs.mirror import CopyCount, CopyRecord, CopyState
-from pikarelay.jobs.ownership import Holding, Seat, channel_name, session_name
+from pikarelay.jobs.ownership import EVERYTHING, Holding, Seat, channel_name, session_name
 from pikarelay.jobs.requests import RequestKey
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import (
@@ -78,6 +78,7 @@ class SqlStore:
         #: What seals the secrets in it.
         self.keys = SqlKeys(runner, vault)
         self._holds = holds
+        self._owner = None if holds is None else holds.worker_id
         #: The names of the sessions of all seats that were seen last.
         self._sessions: dict[tuple[str, bytes], str] = {}
         #: As a worker's, all accounts that were seen last, by their rows: it looks every few seconds, and there may be thousands.
@@ -247,8 +248,9 @@ class SqlStore:
             transactions.sessions.keep_sessions, sessions, forgotten, self._vault, self._holds
         )
 
-    async def kept_sessions(self) -> dict[bytes, KeptSession]:
-        return await self._first.read(transactions.sessions.kept_sessions, self._vault)
+    async def kept_sessions(self, names: Container[str] = EVERYTHING) -> dict[bytes, KeptSession]:
+        some = tuple(names) if isinstance(names, Collection) else None
+        return await self._first.read(transactions.sessions.kept_sessions, some, self._vault)
 
     async def keep_health(
         self, found: Mapping[bytes, AccountHealth], gone: Collection[bytes], now: datetime
@@ -259,11 +261,11 @@ class SqlStore:
         return await self._runner.read(transactions.health.read, seen_since)
 
     async def unfinished(self) -> tuple[Job, ...]:
-        found = await self._runner.read(transactions.jobs.unfinished, self._vault)
+        found = await self._runner.read(transactions.jobs.unfinished, self._owner, self._vault)
         return tuple(job for job in found if self._is_seen(job.discord_token, job.channel))
 
     async def ghosts(self, since: datetime) -> tuple[Job, ...]:
-        found = await self._runner.read(transactions.jobs.ghosts, since, self._vault)
+        found = await self._runner.read(transactions.jobs.ghosts, since, self._owner, self._vault)
         return tuple(job for job in found if self._is_seen(job.discord_token, job.channel))
 
     async def newest_jobs(self, limit: int) -> tuple[Job, ...]:

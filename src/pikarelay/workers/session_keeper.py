@@ -43,7 +43,7 @@ class SessionKeeper:
 
     async def take_up(self, names: Container[str]) -> None:
         """Hand over what is kept of these sessions, before they are opened."""
-        mine = _named(names, await self._store.kept_sessions())
+        mine = await self._store.kept_sessions(names)
         self._sessions.resume(mine)
         self._kept = {**self._kept, **mine}
 

@@ -20,6 +20,11 @@ class Hold(NamedTuple):
 class Holds(Protocol):
     """What this worker holds."""
 
+    @property
+    def worker_id(self) -> str:
+        """As whose the store has it."""
+        ...
+
     def hold(self, name: str) -> Hold | None:
         """Return the hold on `name`. None when it is not this worker's."""
         ...

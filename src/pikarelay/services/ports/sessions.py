@@ -1,9 +1,11 @@
 """Gateway sessions, as they outlive a process."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from typing import Protocol
 
 import msgspec
+
+from pikarelay.jobs.ownership import EVERYTHING
 
 
 class KeptSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +27,9 @@ class SessionStore(Protocol):
         """Keep these sessions, by the SHA-256 of their token, and forget those. A worker's, where it holds them."""
         ...
 
-    async def kept_sessions(self) -> dict[bytes, KeptSession]: ...
+    async def kept_sessions(self, names: Container[str] = EVERYTHING) -> dict[bytes, KeptSession]:
+        """Return those of these names that are kept and can be read, by the SHA-256 of their token."""
+        ...
 
 
 class Sessions(Protocol):

@@ -37,6 +37,12 @@ job_by_key = (
     )
 )
 unfinished = sa.select(*s.jobs.c).where(s.unfinished).order_by(*_by_age)
+# Of the channels that a worker holds: there may be a hundred times as many of others, each with a token to unseal.
+_holding_of_channel = (
+    s.holdings.c.name == sa.literal_column(f"'{channel_name('')}'", sa.Text) + s.jobs.c.channel
+)
+_is_held = sa.exists().where(_holding_of_channel, s.holdings.c.owner == p("owner"))
+unfinished_held = unfinished.where(_is_held)
 # Ids are sortable by time, so the primary key's index has the newest at its end.
 newest_jobs = (
     sa.select(*s.jobs.c)
@@ -83,6 +89,7 @@ ghosts_beside_jobs = (
     )
     .order_by(s.jobs.c.sent, s.jobs.c.job_id)
 )
+ghosts_beside_jobs_held = ghosts_beside_jobs.where(_is_held)
 # A fixed number of places, the rest filled up: the text stays the same for any number of ids.
 _is_owned = s.message_owners.c.message_id.in_([p(f"id_{n}", type_=sa.Text) for n in range(OWNERS_AT_ONCE)])
 owners = sa.select(s.message_owners.c.message_id, s.message_owners.c.job_id).where(_is_owned)
@@ -124,11 +131,7 @@ job_to_change = _any_job.with_for_update()
 # that a worker's changes do not wait for each other; Core has one kind of lock for all tables of a statement.
 held_job_to_change = (
     sa.select(*s.jobs.c, s.holdings.c.owner, s.holdings.c.epoch)
-    .join_from(
-        s.jobs,
-        s.holdings,
-        s.holdings.c.name == sa.literal_column(f"'{channel_name('')}'", sa.Text) + s.jobs.c.channel,
-    )
+    .join_from(s.jobs, s.holdings, _holding_of_channel)
     .where(s.jobs.c.job_id == p("job_id"))
     .suffix_with("FOR UPDATE OF jobs FOR SHARE OF holdings", dialect="postgresql")
 )

@@ -7,6 +7,11 @@ from pikarelay.store import schema as s
 from pikarelay.store.statements.insert import Insert
 
 gateway_sessions = sa.select(*s.gateway_sessions.c)
+#: How many are read by one statement: a worker that is killed leaves hundreds.
+READ_AT_ONCE = 64
+gateway_sessions_of = gateway_sessions.where(
+    s.gateway_sessions.c.digest.in_([p(f"digest_{n}", type_=sa.LargeBinary) for n in range(READ_AT_ONCE)])
+)
 put_gateway_session = Insert(
     s.gateway_sessions, key=(s.gateway_sessions.c.digest,), replace=(s.gateway_sessions.c.session,)
 )

@@ -61,13 +61,21 @@ def job_by_key(caller_id: str, key: str, since: datetime, vault: Vault) -> Trans
     return KeyedJob(job=job, digest=digest)
 
 
-def unfinished(vault: Vault) -> Transaction[tuple[Job, ...]]:
-    found = yield "unfinished", {}
+def unfinished(owner: str | None, vault: Vault) -> Transaction[tuple[Job, ...]]:
+    """Return all, or those on channels that the owner holds."""
+    if owner is None:
+        found = yield "unfinished", {}
+    else:
+        found = yield "unfinished_held", {"owner": owner}
     return (yield from opened(rows.job_from, found, vault))
 
 
-def ghosts(since: datetime, vault: Vault) -> Transaction[tuple[Job, ...]]:
-    found = yield "ghosts_beside_jobs", {"since": rows.to_ms(since)}
+def ghosts(since: datetime, owner: str | None, vault: Vault) -> Transaction[tuple[Job, ...]]:
+    lately = {"since": rows.to_ms(since)}
+    if owner is None:
+        found = yield "ghosts_beside_jobs", lately
+    else:
+        found = yield "ghosts_beside_jobs_held", {**lately, "owner": owner}
     return (yield from opened(rows.job_from, found, vault))
 
 

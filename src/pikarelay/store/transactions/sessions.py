@@ -1,15 +1,18 @@
 """Gateway sessions."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from pikarelay.jobs.ownership import session_name_of
 from pikarelay.services.ports import Holds, KeptSession
 from pikarelay.store import rows
-from pikarelay.store.statements.sessions import SESSIONS_AT_ONCE
+from pikarelay.store.statements.sessions import READ_AT_ONCE, SESSIONS_AT_ONCE
 from pikarelay.store.transactions.form import Transaction, in_rows
 from pikarelay.store.transactions.ownership import held_of
 from pikarelay.store.transactions.vault import opened
 from pikarelay.store.vault import Vault
+
+#: What the names of sessions begin with.
+_SESSION = session_name_of(b"")
 
 
 def keep_sessions(
@@ -31,7 +34,16 @@ def keep_sessions(
             yield "forget_gateway_session", {"digest": digest}
 
 
-def kept_sessions(vault: Vault) -> Transaction[dict[bytes, KeptSession]]:
-    found = yield "gateway_sessions", {}
+def kept_sessions(names: Sequence[str] | None, vault: Vault) -> Transaction[dict[bytes, KeptSession]]:
+    """Return the sessions of these names, among which may be names of other things, or all."""
+    if names is None:
+        found = yield "gateway_sessions", {}
+    else:
+        digests = [bytes.fromhex(name.removeprefix(_SESSION)) for name in names if name.startswith(_SESSION)]
+        found = []
+        for start in range(0, len(digests), READ_AT_ONCE):
+            some = digests[start : start + READ_AT_ONCE]
+            places = [*some, *[some[0]] * (READ_AT_ONCE - len(some))]
+            found += yield "gateway_sessions_of", {f"digest_{n}": its for n, its in enumerate(places)}
     kept = yield from opened(rows.session_from, found, vault)
     return {digest: session for digest, session in kept if session is not None}

@@ -4,11 +4,9 @@ The `Store` port on any SQL engine: each method hands one transaction to a runne
 What runs them is a `Runner`. There is one per engine, and nothing else differs.
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from pikarelay.errors import OutcomeUnknown, Unavailable
 from pikarelay.jobs.breaker import Health
 from pikarelay.jobs.callbacks import (
     CallbackAttempt,
@@ -44,18 +42,12 @@ from pikarelay.services.ports import (
     Sightings,
     Sign,
 )
-from pikarelay.store import transactions
+from pikarelay.store import admission, transactions
 from pikarelay.store.keys import SqlKeys
 from pikarelay.store.migrations import NEEDED
 from pikarelay.store.runner import Runner
 from pikarelay.store.statements.jobs import OWNERS_AT_ONCE
 from pikarelay.store.vault import Vault
-
-#: Seconds between the looks for a job whose admission nobody confirmed.
-_LOOK_AFTER = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
-
-#: How often one of several channels is chosen that somebody else fills meanwhile, before all of them are locked.
-_DRAWS = (False,) * 8 + (True,)
 
 #: Jobs deleted in one transaction of a clean-up: some ten milliseconds of work.
 PRUNED_AT_ONCE = 500
@@ -180,35 +172,9 @@ class SqlStore:
         *,
         answer_until: datetime | None = None,
     ) -> Job:
-        decided: list[Job] = []
-
-        def remember(executing: Mapping[str, tuple[str, ...]]) -> Job:
-            decided.append(decide(executing))
-            return decided[-1]
-
-        its = caller_id, channels, remember, key, answer_until, self._vault
-        try:
-            for locks_all in _DRAWS:
-                job = await self._runner.write_soon(transactions.jobs.admit, *its, locks_all=locks_all)
-                if job is not None:
-                    return job
-        except OutcomeUnknown:
-            return await self._look_for(decided[-1])
-        raise AssertionError
-
-    async def _look_for(self, decided: Job) -> Job:
-        """Return the job that may have been admitted. Nobody may be told that there is none, and be pressed for."""
-        sought = decided.job_id, decided.channel, self._vault
-        for pause in _LOOK_AFTER:
-            await asyncio.sleep(pause)
-            try:
-                job = await self._runner.write(transactions.jobs.job_once_admitted, *sought)
-            except Unavailable:
-                continue
-            if job is None:
-                break
-            return job
-        raise Unavailable
+        return await admission.admitted(
+            self._runner, self._vault, caller_id, channels, decide, key, answer_until
+        )
 
     async def change(self, job_id: str, decide: Callable[[Job], Change | None]) -> Job | None:
         return await self._runner.write(transactions.jobs.change, job_id, decide, self._vault, self._holds)

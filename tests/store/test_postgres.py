@@ -252,6 +252,7 @@ class TestSeveralNodes:
         draw = Random(7)
 
         refusals: list[TooManyJobs] = []
+        await ensure_callers(nodes[0], "ann")
 
         async def one(number: int) -> bool:
             drawn = draw.random()
@@ -502,6 +503,7 @@ class TestTroubles:
         """An admission that the server is still committing when its connection breaks counts once it is committed."""
         url = postgres.new_database()
         async with behind_proxy(postgres, key, url) as (store, proxy):
+            await ensure_callers(store, "ann")
             await at_commit(url, "PERFORM pg_advisory_xact_lock(7)")
             disk = await asyncpg.connect(url)
             try:
@@ -525,6 +527,7 @@ class TestTroubles:
         """An admission whose COMMIT the server refused for what may be gone is written by the next try."""
         url = postgres.new_database()
         async with PostgresStore.open(url, root_key=key) as store:
+            await ensure_callers(store, "ann")
             await raw(url, "CREATE SEQUENCE commits")
             refused_once = (
                 "IF nextval('commits') = 1 THEN RAISE 'waited too long' USING ERRCODE = '55P03'; END IF"

@@ -12,7 +12,9 @@ MARK = "cAnArY7q"
 
 
 def discord_token(number: int) -> str:
-    """Return a text that has the form of a Discord token, another one for each number."""
+    """Return a text that has the form of a Discord token, another one for each number; every fourth is of an account with two factors."""
+    if number % 4 == 3:
+        return f"mfa.Gx{number:04}{MARK}{number:06}_{MARK}{number:06}-{MARK}{number:06}{'z' * 34}Z"
     user = base64.urlsafe_b64encode(f"{980_000_000_000_000_000 + number}".encode()).decode()
     return f"{user}.Gx{number:04}.{MARK}{number:06}{MARK}{number:06}{MARK}zZ"
 

@@ -12,11 +12,10 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -25,261 +24,29 @@ import requests
 from pikarelay.jobs.api_tokens import RANDOM_BYTES, format_token
 from tests.acceptance.servers import PATIENCE, Local, Receiver, Relay, local_discord, receiver, relay
 from tests.hostile.canaries import MARK, Needle, Search, discord_token, needles
-from tests.hostile.raw import BOUNDARY, ask, file, form
-from tests.hostile.raw import field as part
+from tests.hostile.places import PLACES, Sender, fields, on_metrics, on_operations
 
 CANARIES = 500
-
-Place = Callable[["Sender", str], None]
-
-
-@dataclass
-class Sender:
-    """A caller who puts secrets where they do not belong, and keeps all that comes back."""
-
-    server: Relay
-    #: A real Discord token with its channel.
-    seat: tuple[str, str]
-    parent: str
-    #: All that was answered, as it came.
-    heard: list[bytes] = field(default_factory=list)
-    #: By place, what it was answered with.
-    codes: dict[str, set[int]] = field(default_factory=dict)
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-    place: str = ""
-
-    def send(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> None:
-        given = {**self.server.headers, **(headers or {})}
-        answer = requests.request(
-            method, self.server.url + path, headers=given, timeout=PATIENCE, allow_redirects=False, **more
-        )
-        self.hear(answer.status_code, str(answer.headers).encode() + answer.content)
-
-    def send_bytes(self, content: bytes) -> None:
-        # A request that is none may be answered by a closed connection.
-        with suppress(IndexError, ConnectionError):
-            answer = ask(self.server, content)
-            self.hear(answer.code, str(answer.headers).encode() + answer.body)
-
-    def hear(self, code: int, content: bytes) -> None:
-        self.codes.setdefault(self.place, set()).add(code)
-        self.heard.append(content)
-
-
-def fields(**texts: str) -> dict[str, tuple[None, str]]:
-    return {name: (None, text) for name, text in texts.items()}
-
-
-def in_its_place(path: str, **texts: str) -> Place:
-    """Where a Discord token belongs: it is one that Discord does not know."""
-    names = {"animate": ["image"], "encrypt_image": ["message"]}.get(path, [])
-    pictures = dict.fromkeys(names, ("a.png", PICTURE))
-
-    def send(sender: Sender, token: str) -> None:
-        more = {name: text.format(parent=sender.parent) for name, text in texts.items()}
-        given = fields(discord=token, channel=f"{1_290_000_000_000_000_000 + next(sender.numbers)}", **more)
-        sender.send("POST", f"/v1/pika/{path}", files={**given, **pictures})
-
-    return send
-
-
-def in_field(path: str, name: str, *, accepted: bool = False) -> Place:
-    """In a field that is not for it, of a request that is otherwise right, if it is to be accepted."""
-
-    def send(sender: Sender, token: str) -> None:
-        right = {"prompt": "a kite", "discord": sender.seat[0], "channel": sender.seat[1]}
-        if not accepted:
-            right = {"replyUrl": "ftp://nowhere.example/"}
-        sender.send("POST", path, files=fields(**{**right, name: token}))
-
-    return send
-
-
-def as_account(sender: Sender, token: str) -> None:
-    channel = f"{1_280_000_000_000_000_000 + next(sender.numbers)}"
-    sender.send(
-        "POST", f"/v1/pika/account/{channel}", json={"discord": token, "channel": channel, "maxJobs": 3}
-    )
-    sender.send("GET", f"/v1/pika/account/{channel}")
-    sender.send("GET", "/v1/pika/account")
-
-
-def as_bad_account(sender: Sender, token: str) -> None:
-    for body in (
-        {token: 1},
-        {"discord": [token]},
-        {"discord": "x", "channel": token},
-        {"maxJobs": token},
-        [token],
-        token,
-    ):
-        sender.send("POST", f"/v1/pika/account/{sender.seat[1]}", json=body)
-    sender.send("POST", f"/v1/pika/account/{sender.seat[1]}", data=f'{{"discord": "{token}')
-
-
-def in_url(template: str, method: str = "GET") -> Place:
-    return lambda sender, token: sender.send(method, template.format(token=token))
-
-
-def in_header(name: str, value: str = "{token}", path: str = "/v1/pika/jobs", method: str = "GET") -> Place:
-    return lambda sender, token: sender.send(method, path, headers={name: value.format(token=token)})
-
-
-def as_basic(sender: Sender, token: str) -> None:
-    sender.send(
-        "GET",
-        "/v1/pika/jobs",
-        headers={"Authorization": "Basic " + base64.b64encode(token.encode()).decode()},
-    )
-
-
-def in_parts(build: Callable[[str], bytes], path: str = "/v1/pika/create") -> Place:
-    """In a multipart body, byte by byte."""
-    return lambda sender, token: sender.send_bytes(form(sender.server, path, build(token)))
-
-
-def in_raw(build: Callable[[str], str]) -> Place:
-    """In what is hardly a request."""
-    return lambda sender, token: sender.send_bytes(build(token).encode("latin-1"))
-
-
-def cut_short(sender: Sender, token: str) -> None:
-    whole = form(
-        sender.server, "/v1/pika/animate", part("discord", token), file("image", PICTURE + token.encode())
-    )
-    sender.send_bytes(whole.replace(b"--%b--" % BOUNDARY.encode(), b"--%bxx" % BOUNDARY.encode()))
-
-
-PICTURE = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
-PAGES = ("/", "/openapi.json", "/healthz", "/readyz", "/metrics", "/nowhere", "/files/x")
-POSTS = ("create", "animate", "encrypt_text", "encrypt_image", "button")
-
-PLACES: dict[str, Place] = {
-    "create": in_its_place("create", prompt="a kite"),
-    "animate": in_its_place("animate", prompt="a kite"),
-    "encrypt_text": in_its_place("encrypt_text", prompt="a kite", message="kite"),
-    "encrypt_image": in_its_place("encrypt_image", prompt="a kite"),
-    "button": in_its_place("button", jobid="{parent}", button="retry"),
-    "account": as_account,
-    "bad account": as_bad_account,
-    "maxJobs of a good request": in_field("/v1/pika/create", "maxJobs", accepted=True),
-    "unknown field of a good request": in_field("/v1/pika/create", "extra", accepted=True),
-    "replyUrl": in_field("/v1/pika/create", "replyUrl", accepted=True),
-    "channel": in_field("/v1/pika/create", "channel", accepted=True),
-    **{
-        f"{name} of {verb}": in_field(f"/v1/pika/{verb}", name)
-        for verb in POSTS
-        for name in (
-            "prompt",
-            "jobid",
-            "button",
-            "channel",
-            "maxJobs",
-            "replyUrl",
-            "replyRef",
-            "message",
-            "font",
-            "image",
-        )
-    },
-    "replyUrl of v2": in_field("/v2/account", "replyUrl"),
-    "callbacks, replay": in_field("/v1/pikarelay/callbacks/replay", "jobid"),
-    "callbacks, target": in_field("/v1/pikarelay/callbacks/replay", "target"),
-    "callbacks, since": in_field("/v1/pikarelay/callbacks/replay", "since"),
-    **{
-        f"callbacks?{name}": in_url(f"/v1/pikarelay/callbacks?{name}={{token}}")
-        for name in ("state", "target", "since", "until", "limit", "extra")
-    },
-    "callbacks/": in_url("/v1/pikarelay/callbacks/{token}"),
-    "jobid": in_url("/v1/pika/jobs/?jobid={token}"),
-    "jobid, no slash": in_url("/v1/pika/jobs?jobid={token}"),
-    "jobid, in full": in_url("/v1/pika/jobs/?jobid=Bearer%20{token}"),
-    "cancel": in_url("/v1/pika/jobs/cancel/?jobid={token}"),
-    "account in a path": in_url("/v1/pika/account/{token}"),
-    "account in a path, POST": in_url("/v1/pika/account/{token}", "POST"),
-    "account in a path, DELETE": in_url("/v1/pika/account/{token}", "DELETE"),
-    **{f"{page}?": in_url(page + "?token={token}&Authorization=Bearer%20{token}") for page in PAGES},
-    **{f"{page}/": in_url(page.rstrip("/") + "/{token}") for page in PAGES},
-    **{f"{verb}?": in_url(f"/v1/pika/{verb}?discord={{token}}", "POST") for verb in POSTS},
-    **{f"{verb}/": in_url(f"/v1/pika/{verb}/{{token}}", "POST") for verb in POSTS},
-    "a path": in_url("/{token}"),
-    "a deep path": in_url("/v1/{token}/x/{token}", "PUT"),
-    "a method": lambda sender, token: sender.send(
-        re.sub(r"[^A-Z]", "", token.upper())[:20] + MARK, "/v1/pika/jobs"
-    ),
-    **{
-        f"{name}: {value}": in_header(name, value)
-        for name in (
-            "Authorization",
-            "Cookie",
-            "X-Api-Key",
-            "User-Agent",
-            "Referer",
-            "Origin",
-            "X-Request-Id",
-        )
-        for value in ("{token}", "Bearer {token}")
-    },
-    "Basic": as_basic,
-    "Idempotency-Key": in_header("Idempotency-Key", path="/v1/pika/create", method="POST"),
-    "Content-Type": in_header("Content-Type", path="/v1/pika/create", method="POST"),
-    "boundary": in_header("Content-Type", "multipart/form-data; boundary={token}", "/v1/pika/create", "POST"),
-    "a header's name": in_header("X-Y", "z", "/{token}"),
-    "part's name": in_parts(lambda token: part(token, "x")),
-    "part's file name": in_parts(lambda token: file("image", PICTURE, token), "/v1/pika/animate"),
-    "part's type": in_parts(
-        lambda token: (
-            f'Content-Disposition: form-data; name="prompt"\r\nContent-Type: {token}\r\n\r\nx'.encode()
-        )
-    ),
-    "part's header": in_parts(
-        lambda token: f'Content-Disposition: form-data; name="prompt"\r\n{token}: {token}\r\n\r\nx'.encode()
-    ),
-    "twice": in_parts(
-        lambda token: part("discord", token) + f"\r\n--{BOUNDARY}\r\n".encode() + part("discord", token)
-    ),
-    "no picture": in_parts(lambda token: file("image", token.encode()), "/v1/pika/animate"),
-    "too long": in_parts(lambda token: part("prompt", token * 400)),
-    "not UTF-8": in_parts(lambda token: part("prompt", token.encode() + b"\xff\xfe")),
-    "cut short": cut_short,
-    "request line": in_raw(lambda token: f"{token} / HTTP/1.1\r\nHost: x\r\n\r\n"),
-    "version": in_raw(lambda token: f"GET / HTTP/{token}\r\nHost: x\r\n\r\n"),
-    "no request": in_raw(lambda token: f"{token}\r\n\r\n"),
-    "header's name": in_raw(lambda token: f"GET / HTTP/1.1\r\nHost: x\r\n{token}: y\r\n\r\n"),
-    "no header": in_raw(lambda token: f"GET / HTTP/1.1\r\nHost: x\r\n{token} {token}\r\n\r\n"),
-    "folded": in_raw(lambda token: f"GET / HTTP/1.1\r\nHost: x\r\nX: y\r\n {token}\r\n\r\n"),
-    "Host": in_raw(lambda token: f"GET / HTTP/1.1\r\nHost: {token}\r\n\r\n"),
-    "length": in_raw(
-        lambda token: f"POST /v1/pika/create HTTP/1.1\r\nHost: x\r\nContent-Length: {token}\r\n\r\n"
-    ),
-    "coding": in_raw(lambda token: f"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {token}\r\n\r\n"),
-    "chunk": in_raw(
-        lambda token: (
-            f"POST /v1/pika/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{token}\r\n\r\n"
-        )
-    ),
-}
 
 
 @dataclass
 class Aftermath:
     """What is left when all was sent, and what to look for."""
 
-    #: Of the data folder, taken as an operator takes a copy, while the server runs.
-    copy: Path
+    #: Of the data folder: as `pikarelay backup` takes one and as `cp` does, while the server runs.
+    copies: tuple[Path, Path]
     folder: Path
     sender: Sender
     server: Relay
     search: Search
     metrics: bytes
-    #: How many made-up Discord tokens were sent.
+    #: How many made-up Discord tokens were sent, and where to.
     sent: int
+    places: frozenset[str]
 
     @property
     def folders(self) -> list[Path]:
-        return [self.folder / "data", self.folder / "temporary", self.folder / "heard", self.copy]
+        return [self.folder / "data", self.folder / "temporary", self.folder / "heard", *self.copies]
 
 
 @pytest.fixture(scope="module")
@@ -319,9 +86,16 @@ def _after(folder: Path, local: Local, hook: Receiver, server: Relay) -> Afterma
     signing = server.command("tenant", "secret", "--rotate").stdout
     parent = server.created("a red kite", *seat, replyUrl=hook.url)["jobid"]
     hook.next()
-    sender = Sender(server, seat, parent)
+    url = next(
+        line["url"]
+        for line in map(json.loads, server.log.read_text().splitlines())
+        if line["event"] == "metrics.served"
+    )
+    sender = Sender(server, seat, parent, url.removesuffix("/metrics"))
+    document = requests.get(f"{server.url}/openapi.json", timeout=PATIENCE).json()
+    places = {**PLACES, **on_operations(document), "metrics": on_metrics}
     sent = 0
-    for name, place in itertools.islice(itertools.cycle(PLACES.items()), CANARIES):
+    for name, place in itertools.islice(itertools.cycle(places.items()), CANARIES):
         sender.place = name
         place(sender, discord_token(sent))
         sent += 1
@@ -335,22 +109,29 @@ def _after(folder: Path, local: Local, hook: Receiver, server: Relay) -> Afterma
             sender.send("GET", f"/{quote(secret, safe='')}", headers={name: f"Bearer {secret}"})
         sender.send("GET", f"/v1/pika/jobs/?jobid={quote(secret, safe='')}")
         sender.send("POST", "/v1/pika/button", files=fields(jobid=parent, button=secret, extra=secret))
-    for verb in ("account", "token", "tenant", "jobs", "callbacks", "orphans"):
-        sender.heard.append(server.command(verb, "list").stdout.encode())
+    backup = folder / "backup"
+    for words in (
+        *((verb, "list") for verb in ("account", "token", "tenant", "jobs", "callbacks", "orphans")),
+        ("tenant", "show"), ("jobs", "show", parent), ("callbacks", "show", parent), ("callbacks", "targets"),
+        ("backup", str(backup)),
+    ):  # fmt: skip
+        done = server.command(*words)
+        assert 0 == done.returncode, (words, done.stderr)
+        sender.heard += [done.stdout.encode(), done.stderr.encode()]
+    # What a command refuses, it does not repeat.
+    for words in (("jobs", "show"), ("callbacks", "show")):
+        done = server.command(*words, discord_token(CANARIES + 1))
+        assert 1 == done.returncode, (words, done.stdout)
+        sender.heard += [done.stdout.encode(), done.stderr.encode()]
     own = [server.api_token, issued, seat[0], *re.findall(r"whsec_\S+", signing), *guesses]
     assert signing.count("whsec_") == 1, signing
     sought = [*needles(MARK), *_inner(own), *needles(*(secret[6:40] for secret in secrets))]
-    url = next(
-        line["url"]
-        for line in map(json.loads, server.log.read_text().splitlines())
-        if line["event"] == "metrics.served"
-    )
     metrics = requests.get(url, timeout=PATIENCE).content
     (folder / "heard" / "answers").write_bytes(b"\n".join([*sender.heard, metrics]))
     (folder / "heard" / "log").write_bytes(server.log.read_bytes())
     copy = folder / "copy"
     shutil.copytree(server.data_folder, copy)
-    return Aftermath(copy, folder, sender, server, Search(sought), metrics, sent)
+    return Aftermath((backup, copy), folder, sender, server, Search(sought), metrics, sent, frozenset(places))
 
 
 def _inner(secrets: list[str]) -> list[Needle]:
@@ -365,7 +146,14 @@ def test_nothing_is_found(aftermath: Aftermath) -> None:
     assert [] == found
     names = {path.name for folder in aftermath.folders for path in folder.rglob("*")}
     # All of it was there to be searched.
-    assert {"pikarelay.sqlite3", "pikarelay.sqlite3-wal", "uploads", "answers", "log"} <= names
+    assert {
+        "pikarelay.sqlite3",
+        "pikarelay.sqlite3-wal",
+        "uploads",
+        "answers",
+        "log",
+        "manifest.json",
+    } <= names
 
 
 def test_everything_was_sent(aftermath: Aftermath) -> None:
@@ -373,7 +161,7 @@ def test_everything_was_sent(aftermath: Aftermath) -> None:
     codes = aftermath.sender.codes
 
     assert CANARIES == aftermath.sent == len({discord_token(number) for number in range(CANARIES)})
-    assert set(PLACES) - set(codes) <= {"no request"}
+    assert aftermath.places - set(codes) <= {"no request"}
     assert not {500} & {code for found in codes.values() for code in found}
     # Tokens where they belong got as far as Discord, and were stored.
     assert all({502} & codes[name] or {200} & codes[name] for name in ("create", "button")), codes["create"]

@@ -56,17 +56,21 @@ def readiness(server: Relay, code: int) -> dict[str, str]:
 
 
 def test_row_36_disk_full(server: Relay, seat: tuple[str, str]) -> None:
-    """New work is 503 within two seconds and readiness off; reads go on; with room again all is as before, nothing lost."""
+    """New work is 503 within two seconds and readiness off; reads go on; with room again all is as before, and jobs that were under way end."""
     job = server.created("while there was room", *seat)
     readiness(server, 200)
-    filler = fill(server)
     fields = {"prompt": "x", "discord": seat[0], "channel": seat[1]}
+    under_way = [server.submitted("create", fields)["jobid"]]
+    filler = fill(server)
     codes, seconds = [], 0.0
     # The database's log has room in its file for a while; then it has not.
     while not codes or (codes[-1] != 503 and len(codes) < 500):
         began = time.monotonic()
-        codes.append(server.post("create", fields).status_code)
+        answer = server.post("create", fields)
+        codes.append(answer.status_code)
         seconds = time.monotonic() - began
+        if answer.status_code == 200:
+            under_way.append(answer.json()["jobid"])
     checks = readiness(server, 503)
 
     assert 503 == codes[-1]
@@ -83,3 +87,5 @@ def test_row_36_disk_full(server: Relay, seat: tuple[str, str]) -> None:
 
     assert job == server.job(job["jobid"])
     assert "completed" == server.created("there is room again", *seat)["status"]
+    # What had been taken came to its end, whatever of it was said while there was no room to note it.
+    assert {"completed"} == {server.finished(job_id)["status"] for job_id in under_way}

@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from pikarelay import logs
 from pikarelay.bootstrap import Offices, open_offices
 from pikarelay.errors import ApiError
+from pikarelay.jobs.secret import scrub
 from pikarelay.services.configure_caller import CallerBusy, CallerTaken, CallerUnknown
 from pikarelay.services.keep_orphans import NotAssignable
 from pikarelay.settings import Settings, SettingsError
@@ -46,13 +47,10 @@ class Refusal(Exception):
     """A command cannot do what it was asked; the message says why, in one line."""
 
 
+#: What is wrong with what was given. The message may repeat that; a token in the wrong place is not repeated.
+_GIVEN = (Refusal, NotAssignable, CallerBusy, CallerTaken, CallerUnknown)
 #: What an operator can mend; each message says how.
 _MENDABLE = (
-    Refusal,
-    NotAssignable,
-    CallerBusy,
-    CallerTaken,
-    CallerUnknown,
     SchemaOutdated,
     DatabaseUnreachable,
     BackupRefused,
@@ -110,7 +108,9 @@ def reporting(work: Callable[[], T]) -> T:
     except SettingsError as error:
         fail("\n".join(error.problems), status=2)
     except ApiError as error:
-        fail(error.message)
+        fail(scrub(error.message))
+    except _GIVEN as error:
+        fail(scrub(str(error)))
     except (KeyUnusable, WrongKey) as error:
         fail(str(error), status=os.EX_CONFIG)
     except _MENDABLE as error:

@@ -61,9 +61,10 @@ _TRANSACTIONS = """
 _admit_before = admit
 
 
-def admit(*args):
-    admitted = yield from _admit_before(*args)
-    yield "insert_admission", {"job_id": admitted.job_id, "channel": admitted.channel}
+def admit(*args, **its):
+    admitted = yield from _admit_before(*args, **its)
+    if admitted is not None:
+        yield "insert_admission", {"job_id": admitted.job_id, "channel": admitted.channel}
     return admitted
 """
 

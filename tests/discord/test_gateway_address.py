@@ -31,7 +31,7 @@ def clock() -> JumpingClock:
 
 @pytest.fixture
 def transport(odd: OddDiscord, http: aiohttp.ClientSession, clock: JumpingClock) -> Transport:
-    return Transport(http, odd.url, now=clock.now)
+    return Transport(http, odd.url, now=clock.now, steady=clock.now)
 
 
 @pytest.fixture

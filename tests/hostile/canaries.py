@@ -1,7 +1,6 @@
 """Made-up secrets that can be found again wherever they were left, and the search for them."""
 
 import base64
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -54,13 +53,14 @@ class Search:
     """Looks for needles."""
 
     def __init__(self, sought: Iterable[Needle]) -> None:
-        self._needles = [(needle.form, re.compile(re.escape(needle.pattern))) for needle in sought]
+        # Most texts are in a URL as they are. They are searched for by `find`, which is many times as fast as a pattern.
+        self._forms = {needle.pattern: needle.form for needle in reversed([*sought])}
 
     def within(self, name: str, content: bytes) -> Iterator[str]:
         """Yield a line for each form that is in there, with what stands around it."""
-        for form, pattern in self._needles:
-            if (found := pattern.search(content)) is not None:
-                around = content[max(0, found.start() - 60) : found.end() + 40]
+        for pattern, form in self._forms.items():
+            if (at := content.find(pattern)) >= 0:
+                around = content[max(0, at - 60) : at + len(pattern) + 40]
                 yield f"{name}: {form}: {around!r}"
 
     def below(self, folders: Sequence[Path]) -> list[str]:

@@ -139,6 +139,7 @@ def _inner(secrets: list[str]) -> list[Needle]:
     return needles(*(secret[10:-4] for secret in secrets))
 
 
+@pytest.mark.timeout(6 * PATIENCE)
 def test_nothing_is_found(aftermath: Aftermath) -> None:
     """No secret is in any file, log line, metric, page, list or answer, in any form, at the most talkative log level."""
     found = aftermath.search.below(aftermath.folders)

@@ -24,7 +24,7 @@ from pikarelay.store.migrations import NEEDED, migrate, schema_state, sqlite_url
 from tests.acceptance.servers import PATIENCE, Local, Relay, relay
 
 SECRETS = 500
-KILLS = 20
+KILLS = 8
 ROOT = Path(__file__).parents[2]
 
 #: Forks a migration for each of its steps, COMMIT's end among them, and kills it there; prints how many there are.

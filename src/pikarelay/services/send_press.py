@@ -40,6 +40,7 @@ from pikarelay.services.ports import (
 from pikarelay.services.press_floor import PressFloor
 from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.tally import ACCEPTED, NOT_SENT, RATE_LIMITED, REFUSED, UNANSWERED, UNUSABLE
+from pikarelay.services.waiting import OvertakenError, unless
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +49,8 @@ T = TypeVar("T")
 #: A press that is marked as sent leaves within moments. One that did not, because the process or its machine stood still, is one
 #: that nobody reckons with any more: its job may have ended meanwhile, and the next press may have had its turn.
 _LEAVE_WITHIN = timedelta(seconds=15)
+
+_LONGER_THAN_ANY_JOB = timedelta(days=1)
 
 #: For how long, and how often, it is tried to write down what Discord said to a press. Forgotten, it would be in doubt.
 _NOTED_WITHIN = timedelta(minutes=2)
@@ -164,7 +167,10 @@ class PressSender:
         command = await self._find_command(job)
         # Before the account's turn, which others wait for, and before the press is marked as sent: files may take minutes, in
         # which its job may end, and one that is missing must not leave a press nobody sent.
-        files = await self._upload(job)
+        try:
+            files = await self._upload(job)
+        except OvertakenError:
+            return False
         run = _command_run(job, command, files)
         async with self._discord.turn(job.discord_token):
             run = msgspec.structs.replace(run, leave_by=self._clock.elapsed() + _LEAVE_WITHIN)
@@ -194,7 +200,11 @@ class PressSender:
             raise refusal from None
 
     async def _upload(self, job: Job) -> Mapping[str, UploadedFile]:
-        """Upload the files among the command's options, and return what they are called at Discord, by option."""
+        """
+        Upload the files among the command's options, and return what they are called at Discord, by option.
+
+        Raises `OvertakenError` when the job ends before: others of its channel wait for this.
+        """
         files = {
             name: self._uploads.open(value)
             for name, value in command_options(job).items()
@@ -202,7 +212,11 @@ class PressSender:
         }
         if not files:
             return {}
-        uploaded = await self._discord.upload(job.discord_token, job.channel, tuple(files.values()))
+        with self._board.watch(job) as watch:
+            uploaded = await unless(
+                watch.until(lambda now: now.is_final, _LONGER_THAN_ANY_JOB, self._clock),
+                self._discord.upload(job.discord_token, job.channel, tuple(files.values())),
+            )
         return dict(zip(files, uploaded, strict=True))
 
     async def _mark_sent(self, job: Job, identity: Identity, application_id: str, bot_id: str) -> bool:

@@ -19,12 +19,24 @@ async def wait(event: asyncio.Event, at_most: timedelta, clock: Clock) -> None:
 
 async def within(work: Coroutine[Any, Any, T], at_most: timedelta, clock: Clock) -> T:
     """Return what the work comes to. Raises `TimeoutError` when time is up before; the work is cancelled then."""
-    # Two tasks, and no callback of the timer's: one that is cancelled must not do anything afterwards.
-    working, end = asyncio.ensure_future(work), asyncio.ensure_future(clock.sleep(at_most))
+    try:
+        return await unless(clock.sleep(at_most), work)
+    except OvertakenError:
+        raise TimeoutError from None
+
+
+class OvertakenError(Exception):
+    """Something came to its end before the work did."""
+
+
+async def unless(over: Coroutine[Any, Any, Any], work: Coroutine[Any, Any, T]) -> T:
+    """Return what the work comes to. Raises `OvertakenError` when `over` comes to its end before; the work is cancelled then."""
+    # Two tasks, and no callback of the other's: one that is cancelled must not do anything afterwards.
+    working, end = asyncio.ensure_future(work), asyncio.ensure_future(over)
     try:
         await asyncio.wait({working, end}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise TimeoutError
+            raise OvertakenError
         return working.result()
     finally:
         working.cancel()

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -254,6 +255,20 @@ async def test_job_ends_while_its_file_is_uploaded(relay: FakeRelay) -> None:
 
     assert [] == relay.discord.interactions
     assert (Status.CANCELLED, PressPhase.WAITING) == (relay.job().status, relay.job().press.phase)
+
+
+async def test_upload_ends_with_its_job(relay: FakeRelay) -> None:
+    """When a job is cancelled while its file is uploaded, nobody waits for the rest of that."""
+    relay.uploads.files["k"] = b"png"
+    relay.discord.uploading = partial(relay.clock.sleep, timedelta(minutes=5))
+    sending = asyncio.create_task(send(relay, image=PICTURE, **COMMAND))
+    await relay.clock.advance(timedelta(seconds=1))
+    await relay.recorder.record("job-1", Cancelled())
+    await relay.clock.advance(timedelta(seconds=1))
+
+    assert sending.done()
+    assert [] == relay.discord.uploaded
+    assert [] == relay.discord.interactions
 
 
 @pytest.mark.parametrize("was_asked", [True, False])

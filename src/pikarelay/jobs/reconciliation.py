@@ -60,6 +60,11 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         """Before then the channel is not read again."""
         return self.tried + _SPACINGS[min(self.failures, len(_SPACINGS) - 1)]
 
+    @property
+    def soonest(self) -> datetime:
+        """Before then the channel is not read again for anything, failures or not."""
+        return self.tried + _SPACINGS[0]
+
 
 def channels_due(
     jobs: Iterable[Job], readings: Mapping[str, Reading], now: datetime, jitter: Mapping[str, float]

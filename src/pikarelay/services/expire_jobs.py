@@ -52,8 +52,7 @@ class JobExpirer:
 
     async def _expire_channel(self, channel: str, overdue: Sequence[Job], now: datetime) -> int:
         unread = [job for job in overdue if _has_left(job) and not self._was_read(job, now)]
-        reading = self._reading(channel, now)
-        if unread and (reading is None or now >= reading.next):
+        if unread and self._is_time_to_read(channel, unread, now):
             await self._history.catch_up(unread)
         failed = [
             await self._recorder.decide(job.job_id, self._verdict)
@@ -61,6 +60,14 @@ class JobExpirer:
             if not self._is_spared(job, now)
         ]
         return sum(job is not None for job in failed)
+
+    def _is_time_to_read(self, channel: str, unread: Sequence[Job], now: datetime) -> bool:
+        reading = self._reading(channel, now)
+        if reading is None:
+            return True
+        has_time = reading.is_away and all(self._is_within_reach(job, now) for job in unread)
+        # Those that fail within the minute cannot wait for as long as a channel that could not be read mostly is left.
+        return now >= (reading.next if has_time else reading.soonest)
 
     def _is_spared(self, job: Job, now: datetime) -> bool:
         """

@@ -37,7 +37,7 @@ SEEDS = {
 #: Histories in which a job was once given another's message or video, or none although its own was there.
 MENDED = (
     43_010_678, 43_011_491, 43_011_595, 43_017_582, 43_037_033, 43_054_246, 43_054_404, 43_062_642, 43_063_389, 45_002_385,
-    61_031_699, 61_069_611, 63_029_581, 81_009_159,
+    61_031_699, 61_069_611, 63_029_581, 81_009_159, 82_012_009,
 )  # fmt: skip
 #: So many histories from there on are tried: another order of events may need another seed.
 TRIED = 400

@@ -189,6 +189,21 @@ async def test_unreadable_channel_is_asked_for_seldom(relay: FakeRelay) -> None:
     assert 10 <= len(relay.discord.readers) <= 13
 
 
+async def test_readable_again_within_the_minute(relay: FakeRelay) -> None:
+    """A job whose account may not read for a while, and then may, is completed from the history before it is given up."""
+    relay.store.jobs["job-1"] = a_running_job()
+    relay.discord.unreadable = REFUSED
+    await relay.clock.advance(DEADLINES.first_message)
+    for _ in range(9):
+        assert (Status.CREATED, None) == await expire_at(relay, timedelta(seconds=5))
+    relay.discord.unreadable = None
+    relay.discord.messages = {m.id: m for m in (a_message(), a_result())}
+    for _ in range(3):
+        await expire_at(relay, timedelta(seconds=5))
+
+    assert Status.COMPLETED is relay.job().status
+
+
 async def test_clock_that_is_set_back(relay: FakeRelay) -> None:
     """A reading from a time that has not come yet neither keeps a channel from being read nor stands for one that was."""
     relay.clock.stand_still(timedelta(days=1))

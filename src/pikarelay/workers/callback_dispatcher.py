@@ -48,6 +48,8 @@ class _Try:
         #: Until when its claim lasts.
         self.until = until
         self.is_lost = False
+        #: Whether something of it may have been sent.
+        self.has_begun = False
         self._confirm = confirm
         self._sending: asyncio.Timeout | None = None
 
@@ -56,6 +58,7 @@ class _Try:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
+        self.has_begun = True
         try:
             # Without an end of its own: what it is for is that it can be given one.
             async with asyncio.timeout(None) as self._sending:
@@ -96,12 +99,17 @@ class CallbackDispatcher:
     async def stop(self) -> None:
         """Claim no more, let tries under way come to their end for ten seconds, and give the others back."""
         await self._loop.stop()
+        for task, its in list(self._tries.items()):
+            if self._waits_for_others(its):
+                await self._call_off(task, its)
         if self._tries:
             await self._wait_for_tries()
         for task, its in list(self._tries.items()):
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await self._give_back(its)
+            await self._call_off(task, its)
+
+    def _waits_for_others(self, its: _Try) -> bool:
+        """Whether it may wait until another process has answered its job's POST: whoever goes on can do that as well."""
+        return not its.has_begun and not self._board.has_admitted(its.callback.job_id)
 
     async def _wait_for_tries(self) -> None:
         timer = asyncio.ensure_future(self._clock.sleep(GRACE))
@@ -109,8 +117,10 @@ class CallbackDispatcher:
             await asyncio.wait({*self._tries, timer}, return_when=asyncio.FIRST_COMPLETED)
         timer.cancel()
 
-    async def _give_back(self, its: _Try) -> None:
+    async def _call_off(self, task: asyncio.Task[None], its: _Try) -> None:
         """Let the claim run out now, so that another process sends the callback anew, under the same id."""
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         callback = its.callback
         _log.info("callback.given_back", callback_id=callback.callback_id, job_id=callback.job_id)
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.backoff import SCHEDULE
 from pikarelay.jobs.lifecycle import Cancelled
+from pikarelay.services.answers_elsewhere import OverlappingAnswers
 from pikarelay.services.deliver_callback import CallbackDelivery
 from pikarelay.services.ports import Delivery
 from pikarelay.workers.callback_dispatcher import (
@@ -21,7 +23,7 @@ from pikarelay.workers.callback_dispatcher import (
 from tests.factories import a_press, a_running_job
 from tests.fakes.callbacks import FakeReceiver
 from tests.fakes.clock import settle
-from tests.fakes.relay import FakeRelay
+from tests.fakes.relay import ANSWER_WAIT, FakeRelay
 
 SECOND = timedelta(seconds=1)
 REFUSED = Delivery(status=500, error="http_500", duration=timedelta())
@@ -34,16 +36,20 @@ def receiver() -> FakeReceiver:
 
 @pytest.fixture
 async def dispatcher(relay: FakeRelay, receiver: FakeReceiver) -> AsyncIterator[CallbackDispatcher]:
-    delivery = CallbackDelivery(
-        relay.store, receiver, relay.answers, relay.board.tally, relay.clock, SCHEDULE, lambda: 0.5
-    )
-    dispatcher = CallbackDispatcher(relay.store, delivery, relay.board, relay.clock)
+    dispatcher = make_dispatcher(relay, receiver)
     await dispatcher.start()
     await settle()
     yield dispatcher
     stopping = asyncio.ensure_future(dispatcher.stop())
     await relay.clock.advance(GRACE)
     await stopping
+
+
+def make_dispatcher(relay: FakeRelay, receiver: FakeReceiver) -> CallbackDispatcher:
+    delivery = CallbackDelivery(
+        relay.store, receiver, relay.answers, relay.board.tally, relay.clock, SCHEDULE, lambda: 0.5
+    )
+    return CallbackDispatcher(relay.store, delivery, relay.board, relay.clock)
 
 
 async def end(relay: FakeRelay, job_id: str, host: str = "hook.example") -> None:
@@ -392,6 +398,30 @@ async def test_stop_gives_back(
     assert receiver.received[0].callback_id == again.callback_id
     assert receiver.received[0].body == again.body
     assert 0 == receiver.at_once
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+async def test_stop_waits_for_no_other_server(
+    relay: FakeRelay, receiver: FakeReceiver, *, is_own: bool
+) -> None:
+    """What waits for an answer that another server owes is given back at once; for one of our own, a stop waits."""
+    relay.answers = OverlappingAnswers(relay.store, relay.board, relay.clock, ANSWER_WAIT, None)
+    dispatcher = make_dispatcher(relay, receiver)
+    await dispatcher.start()
+    with relay.board.refusable(a_running_job("job-1")) if is_own else nullcontext():
+        await end(relay, "job-1")
+        await settle()
+        stopping = asyncio.ensure_future(dispatcher.stop())
+        await settle()
+        has_ended = stopping.done()
+    relay.board.close_answer("job-1")
+    await settle()
+    again = await relay.store.claim_callbacks(relay.clock.now(), LEASE, 1, 1)
+
+    assert stopping.done()
+    assert has_ended is not is_own
+    assert ["job-1"][not is_own :] == [callback.job_id for callback in receiver.received]
+    assert ["job-1"][is_own:] == [callback.job_id for callback in again]
 
 
 async def test_stopped_dispatcher_claims_nothing(

@@ -41,6 +41,11 @@ class Crowd:
         self.last = news
         self.most = max(self.most, int(news["open"]))
 
+    @property
+    def refused(self) -> int:
+        """How many of its requests were answered with 503."""
+        return int(self.last.get("answers", {}).get("503", 0))
+
     async def reaches(self, count: int) -> bool:
         """Wait until so many of its connections are open; False when time is up."""
         limit = time.monotonic() + _GATHERS_WITHIN

@@ -64,6 +64,8 @@ class _Strain(NamedTuple):
     held: int
     #: Jobs that are acknowledged meanwhile.
     floor: int
+    #: Requests of its clients that are refused at least, or it met no limit.
+    refused: int
     #: How long it stays once it has gathered.
     stays: float = 15.0
 
@@ -71,14 +73,31 @@ class _Strain(NamedTuple):
 _STRAINS = {
     # Few connections are left for callers, and those of the crowd are many: they may have luck, and need none.
     "descriptors": _Strain(
-        200, {"silent": 2, "half": 2, "kept": 2, "slow": 1, "upload": 1}, pace=500, held=12, floor=0
+        200,
+        {"silent": 2, "half": 2, "kept": 2, "slow": 1, "upload": 1},
+        pace=500,
+        held=12,
+        floor=0,
+        refused=100,
     ),
     "memory": _Strain(
-        9_000, {"heads": 4, "texts": 4, "body": 2, "upload": 1}, pace=400, held=1_500, floor=_FLOOR, stays=25
+        9_000,
+        {"heads": 4, "texts": 4, "body": 2, "upload": 1},
+        pace=400,
+        # As many as make up what they may hold all together, which is by how much each has sent.
+        held=1_000,
+        floor=_FLOOR,
+        refused=5_000,
+        stays=25,
     ),
     # More than there is room for; callers are served before it is full.
     "connections": _Strain(
-        11_000, {"slow": 12, "silent": 1, "half": 1, "kept": 1}, pace=250, held=10_000, floor=_FLOOR
+        11_000,
+        {"slow": 12, "silent": 1, "half": 1, "kept": 1},
+        pace=250,
+        held=10_000,
+        floor=_FLOOR,
+        refused=500,
     ),
 }
 
@@ -170,6 +189,9 @@ class _Round:
         if stage.server is None or stage.server.ended.done():
             raise _ServerGone
         crowd.judge(kind, outcome)
+        outcome.require(
+            crowd.refused >= strain.refused, f"{kind}: {crowd.refused} refused, {strain.refused} were to be"
+        )
         outcome.require(gathered, f"{kind}: a crowd of {crowd.most:,} strained it, {strain.held:,} were to")
         asker.tell()
         done = stage.clients.acknowledged - before

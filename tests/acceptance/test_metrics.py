@@ -75,6 +75,9 @@ def test_what_happens_is_counted(watched: Relay, local: Local, hook: Receiver) -
     assert 1000 == value(found, "pikarelay_discord_invalid_requests_allowed")
     route = "/v1/pika/create"
     assert 1 == value(found, "pikarelay_http_request_duration_seconds_count", route=route)
+    presses = "pikarelay_discord_request_duration_seconds"
+    assert 1 == value(found, f"{presses}_count", operation="interactions")
+    assert 1 == value(found, f"{presses}_bucket", operation="interactions", le="+Inf")
     changed = {key[0] for key in before if key[0].startswith("pikarelay") and before[key] != found[key]}
     assert changed <= {
         *("pikarelay_presses_total", "pikarelay_jobs_ended_total", name),
@@ -83,6 +86,7 @@ def test_what_happens_is_counted(watched: Relay, local: Local, hook: Receiver) -
         *("pikarelay_event_loop_lag_seconds", "pikarelay_database_write_seconds"),
         *("pikarelay_disk_free_bytes", "pikarelay_http_request_duration_seconds_count"),
         *("pikarelay_http_request_duration_seconds_sum", "pikarelay_http_request_duration_seconds_bucket"),
+        *(f"{presses}_{part}" for part in ("count", "sum", "bucket")),
     }
 
 

@@ -1,6 +1,7 @@
 """Answers that nobody promised: from proxies, from a broken network, from a server that is not Discord."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,14 +12,14 @@ from aiohttp import web
 
 from pikarelay.discord.client.accounts import DiscordAccounts
 from pikarelay.discord.client.rest import NOT_READY_SECONDS
-from pikarelay.discord.client.transport import LARGEST_ANSWER, USER_AGENT
+from pikarelay.discord.client.transport import LARGEST_ANSWER, USER_AGENT, Transport
 from pikarelay.discord.wire.closecodes import Remedy
 from pikarelay.discord.wire.session import Stopped
 from pikarelay.errors import AccountUnusable, DiscordRateLimited, DiscordRefused, DiscordUnavailable
 from pikarelay.jobs.secret import Secret
 from pikarelay.services.ports import ButtonPress, Command, CommandRun, FileToUpload
 from tests.discord.odd_discord import CHANNEL, USER, Answer, OddDiscord, as_json, cut_off, plain
-from tests.discord.surroundings import JumpingClock, Listener, until
+from tests.discord.surroundings import JumpingClock, Listener, WallClock, until
 
 TOKEN = Secret("MTE3MDAwMDAwMDAwMDAwMDAwMQ.not-a-real.token-at-all-000000000000")
 PRESS = ButtonPress(
@@ -91,6 +92,23 @@ async def test_garbage_on_the_gateway(offline: DiscordAccounts, odd: OddDiscord,
 
     await until(lambda: odd.connections == 2)
     assert odd.close_codes == [4000]
+
+
+async def test_requests_are_timed(odd: OddDiscord, http: aiohttp.ClientSession, clock: JumpingClock) -> None:
+    """Each request is told of with what it took, one that no answer came to among them."""
+    told: list[tuple[str, timedelta]] = []
+
+    def timed(path: str, duration: timedelta) -> None:
+        told.append((path, duration))
+
+    odd.answer = plain(204)
+    for url in (odd.url, "http://127.0.0.1:1"):
+        transport = Transport(http, url, now=clock.now, steady=WallClock().now, on_done=timed)
+        with suppress(DiscordUnavailable):
+            await transport.send("POST", "/interactions", body=b"{}")
+
+    assert ["/interactions"] * 2 == [path for path, _ in told]
+    assert all(duration > timedelta() for _, duration in told)
 
 
 @pytest.mark.parametrize("status", [200, 204])

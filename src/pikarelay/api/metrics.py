@@ -7,12 +7,13 @@ ours, so the number of series has an end.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import accumulate
 from time import perf_counter
 from typing import Protocol
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
@@ -22,7 +23,7 @@ from pikarelay.api.routing import Route
 from pikarelay.jobs.callbacks import CallbackState
 from pikarelay.jobs.job import FINAL, Status
 from pikarelay.services.readiness import Readiness
-from pikarelay.services.tally import Tally
+from pikarelay.services.tally import Durations, Tally
 from pikarelay.services.watch_figures import Counted, FiguresWatch
 
 #: Seconds. Of the bounds that OpenTelemetry advises, those that tell our answers apart: a `GET` takes a millisecond, a POST
@@ -140,6 +141,12 @@ class Metrics:
         yield _counter(
             "pikarelay_callback_attempt_seconds", "What tries took in all.", tally.callback_seconds, "class"
         )
+        yield _histogram(
+            "pikarelay_discord_request_duration_seconds",
+            "Requests to Discord, answered or not.",
+            tally.discord_requests,
+            "operation",
+        )
         sessions = GaugeMetricFamily(
             "pikarelay_gateway_sessions", "Sessions at Discord's Gateway.", labels=["link", "standing"]
         )
@@ -193,6 +200,15 @@ def _gauge(name: str, text: str, value: float | _Labelled, label: str = "") -> M
             gauge.add_metric([its], number)
         return gauge
     return GaugeMetricFamily(name, text, value=value)
+
+
+def _histogram(name: str, text: str, values: Mapping[str, Durations], label: str) -> Metric:
+    histogram = HistogramMetricFamily(name, text, labels=[label])
+    bounds = [*map(str, Durations.BOUNDS), "+Inf"]
+    for its, durations in values.items():
+        buckets = list(zip(bounds, accumulate(durations.counts), strict=True))
+        histogram.add_metric([its], buckets, durations.seconds)
+    return histogram
 
 
 def _counter(name: str, text: str, values: _Labelled, label: str) -> Metric:

@@ -160,6 +160,7 @@ async def open_node(
         session_wait=settings.discord.session_wait,
         may_listen=(lambda _: True) if holdings is None else holdings.keeps_session,
         may_connect=(lambda _: True) if holdings is None else holdings.may_connect,
+        on_request=board.tally.discord_request,
     )
     guard = target_guard(settings.callbacks, names)
     watcher = LateWatcher()

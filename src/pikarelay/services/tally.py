@@ -4,6 +4,7 @@ What has happened in this process since it started, counted for whoever watches 
 Every name that is counted under comes from a short list of ours: no id, address, text or number of somebody else's is one.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from datetime import timedelta
 
@@ -31,6 +32,30 @@ _ATTEMPTS = (
 )
 
 
+#: What Discord is asked for, by the last part of its path: presses, what the bot said, places for pictures, fresh links, …
+_OPERATIONS = (
+    *("interactions", "messages", "attachments", "refresh-urls", "application-command-index", "gateway"),
+    _OTHER := "other",
+)
+
+
+class Durations:
+    """How many took how long."""
+
+    #: Seconds, each bound included. A request to Discord is given up after fifteen.
+    BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+
+    def __init__(self) -> None:
+        #: Of those within each bound and above the one before; the last is of all others.
+        self.counts = [0] * (len(self.BOUNDS) + 1)
+        self.seconds = 0.0
+
+    def add(self, duration: timedelta) -> None:
+        seconds = duration / timedelta(seconds=1)
+        self.counts[bisect_left(self.BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+
 class Tally:
     """Counts. Losing them with the process loses nothing else."""
 
@@ -43,6 +68,8 @@ class Tally:
         self.callback_attempts = Counter(dict.fromkeys(_ATTEMPTS, 0))
         #: How long those took in all, by class.
         self.callback_seconds = dict.fromkeys(_ATTEMPTS, 0.0)
+        #: Requests to Discord, answered or not, by operation.
+        self.discord_requests = {operation: Durations() for operation in _OPERATIONS}
 
     def press(self, outcome: str) -> None:
         self.presses[outcome] += 1
@@ -55,6 +82,12 @@ class Tally:
         name = attempt_class(delivery.error)
         self.callback_attempts[name] += 1
         self.callback_seconds[name] += delivery.duration / timedelta(seconds=1)
+
+    def discord_request(self, path: str, duration: timedelta) -> None:
+        """Count one request to Discord."""
+        operation = path.rpartition("/")[2]
+        durations = self.discord_requests.get(operation) or self.discord_requests[_OTHER]
+        durations.add(duration)
 
 
 def attempt_class(error: str | None) -> str:

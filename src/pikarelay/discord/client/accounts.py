@@ -92,6 +92,7 @@ class DiscordAccounts:
         resume: Mapping[bytes, KeptSession] = MappingProxyType({}),
         jitter: Callable[[], float] = random.random,
         timeout: aiohttp.ClientTimeout = TIMEOUT,
+        on_request: Callable[[str, timedelta], None] = lambda _path, _duration: None,
     ) -> None:
         """
         Take what is shared; `http` stays the caller's to close.
@@ -99,12 +100,15 @@ class DiscordAccounts:
         `gateway_url` None: ask Discord. `application_id` None: go by `application_name`. `intents` None: send none,
         as user clients do. `resume` holds what `sessions` returned, perhaps in another process.
         `may_listen` says whether a token's session is this process's to open; `may_connect`, whether it is so at this moment,
-        for a connection that is about to be made, again or for the first time.
+        for a connection that is about to be made, again or for the first time. `on_request` is told the path of each HTTP request
+        that is over, and what it took.
         """
         self._clock = clock
         #: Our clock as it was at the start, and has not been set since.
         self._begin = clock.now() - clock.elapsed()
-        self._transport = Transport(http, base_url, now=clock.now, steady=self._steady_time, timeout=timeout)
+        self._transport = Transport(
+            http, base_url, now=clock.now, steady=self._steady_time, timeout=timeout, on_done=on_request
+        )
         self._accounts: dict[Secret, DiscordAccount] = {}
         #: By the user that the token's first part names.
         self._identify_paces: dict[str, IdentifyPace] = {}

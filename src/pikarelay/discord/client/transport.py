@@ -6,7 +6,7 @@ given to each request, never to the HTTP session, so it cannot reach any other h
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -57,13 +57,18 @@ class Transport:
         now: Callable[[], datetime],
         steady: Callable[[], datetime],
         timeout: aiohttp.ClientTimeout = TIMEOUT,
+        on_done: Callable[[str, timedelta], None] = lambda _path, _duration: None,
     ) -> None:
-        """`steady` is a clock that nobody sets, against which Discord's is measured."""
+        """
+        `steady` is a clock that nobody sets, against which Discord's is measured. `on_done` is called after each request that was
+        sent, or could not be, with its path and what it took.
+        """
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._now = now
         self._steady = steady
         self._timeout = timeout
+        self._on_done = on_done
         self.address = AddressLimits()
         self.clock = ServerClock()
 
@@ -101,6 +106,8 @@ class Transport:
                 return Answer(response.status, response.headers, content, is_whole)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unreachable(error) from None
+        finally:
+            self._on_done(path, self._steady() - sent)
 
     def count(self, answer: Answer, limited: Limited | None) -> None:
         """Hold an answer against our address, when Discord does."""

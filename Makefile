@@ -57,7 +57,7 @@ javascript: dev ## install the JavaScript packages that tests run
 	@$(BIN)/python tools/javascript.py
 
 serve: run ## run pikarelay (ARGS="--port 8080 ...")
-	@$(BIN)/pikarelay serve $(ARGS)
+	@PIKARELAY_NODE_ALLOW_ROOT=$${PIKARELAY_NODE_ALLOW_ROOT-true} $(BIN)/pikarelay serve $(ARGS)
 
 localdiscord: run ## run a Discord for this machine alone (ARGS="--port 8190 ...")
 	@$(BIN)/localdiscord serve $(ARGS)

@@ -35,7 +35,7 @@ def running(command: list[str], log: Path, **environment: str) -> Iterator[Json]
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**clean, **environment},
+            env={**clean, "PIKARELAY_NODE_ALLOW_ROOT": "true", **environment},
         ) as process,
     ):
         try:

@@ -26,9 +26,9 @@ class DidNotStart(Exception):
 
 
 def clean_environment(sources: Path) -> dict[str, str]:
-    """Return an environment without settings, in which Python imports from `sources`."""
+    """Return an environment without settings, in which Python imports from `sources` and root may serve."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIKARELAY_")}
-    return {**kept, "PYTHONPATH": f"{sources}{os.pathsep}{ROOT}"}
+    return {**kept, "PYTHONPATH": f"{sources}{os.pathsep}{ROOT}", "PIKARELAY_NODE_ALLOW_ROOT": "true"}
 
 
 _hosts = itertools.count(1)

@@ -27,12 +27,17 @@ class DemoFailedError(Exception):
 
 
 def environment() -> dict[str, str]:
-    """Return our environment without a user's settings of pikarelay, and without proxies: all here is loopback."""
-    return {
+    """
+    Return our environment without a user's settings of pikarelay, and without proxies: all here is loopback.
+
+    That is why root may serve as well.
+    """
+    kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PIKARELAY_", "LOCALDISCORD_")) and not name.lower().endswith("_proxy")
     }
+    return {**kept, "PIKARELAY_NODE_ALLOW_ROOT": "true"}
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class Server(Process):
     SETTINGS: Mapping[str, str] = {
         "PIKARELAY_DISCORD_PRESS_INTERVAL_SECONDS": "0",
         "PIKARELAY_CALLBACKS_ALLOW_NETWORKS": "127.0.0.0/8",
+        "PIKARELAY_NODE_ALLOW_ROOT": "true",
     }
 
     def __init__(self, folder: Path, api: str) -> None:

@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.acceptance.servers import BIN, PATIENCE, Local, Relay, relay
+from tests.acceptance.servers import BIN, PATIENCE, Local, Relay, clean_environment, relay
 
 
 def command(
     folder: Path, *arguments: str, stdin: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command on the data in `folder`."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PIKARELAY_")}
     return subprocess.run(
         [str(BIN / "pikarelay"), *arguments, "--data-folder", str(folder)],
-        input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False, env={**clean, **environment},
+        input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False, env={**clean_environment(), **environment},
     )  # fmt: skip
 
 
@@ -174,6 +173,19 @@ def test_wide_open_key(tmp_path: Path, local: Local) -> None:
     assert 1 == len(done.stderr.splitlines())
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be refused")
+def test_not_as_root(tmp_path: Path) -> None:
+    """Root is refused before anything is made, in one line with what to do; commands are not."""
+    folder = tmp_path / "data"
+    done = command(folder, "serve", "--port", "0", PIKARELAY_NODE_ALLOW_ROOT="false")
+
+    assert os.EX_CONFIG == done.returncode
+    assert "PIKARELAY_NODE_ALLOW_ROOT" in done.stderr
+    assert 1 == len(done.stderr.splitlines())
+    assert not folder.exists()
+    assert 0 == command(folder, "token", "list", PIKARELAY_NODE_ALLOW_ROOT="false").returncode
+
+
 def test_port_in_use(tmp_path: Path) -> None:
     """A port that is taken is said in one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -188,7 +200,7 @@ def test_stops_in_order(tmp_path: Path, number: signal.Signals) -> None:
     """SIGTERM and SIGINT end the server with status 0."""
     with subprocess.Popen(
         [str(BIN / "pikarelay"), "serve", "--port", "0", "--json", "--data-folder", str(tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline()
@@ -202,7 +214,8 @@ def test_ends_with_its_parent(tmp_path: Path) -> None:
     """With --until-stdin-closes the server ends when nobody holds its stdin any more."""
     line = [str(BIN / "pikarelay"), "serve", "--port", "0", "--json", "--until-stdin-closes"]
     with subprocess.Popen(
-        [*line, "--data-folder", str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*line, "--data-folder", str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
     ) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None

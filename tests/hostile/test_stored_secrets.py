@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pikarelay.store.root_key import KeySource, load_root_key
-from tests.acceptance.servers import BIN, PATIENCE, Local, relay
+from tests.acceptance.servers import BIN, PATIENCE, Local, clean_environment, relay
 
 DATABASE = "pikarelay.sqlite3"
 
@@ -36,7 +36,7 @@ def worked(*words: str) -> tuple[subprocess.CompletedProcess[str], float]:
     done = subprocess.run(
         [str(BIN / "pikarelay"), *words],
         capture_output=True, text=True, timeout=2 * PATIENCE, check=False,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PIKARELAY_")},
+        env=clean_environment(),
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -19,6 +19,7 @@ from pikarelay.bootstrap import open_server
 from pikarelay.bootstrap.server import NOTICE, Server
 from pikarelay.cli.frame import (
     Where,
+    fail,
     load_settings,
     run,
     say,
@@ -27,6 +28,10 @@ from pikarelay.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
+_AS_ROOT = (
+    "pikarelay does not serve as root: start it as a user of its own, to whom its data folder belongs,"
+    " or set node.allow_root (PIKARELAY_NODE_ALLOW_ROOT=true)"
+)
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -85,6 +90,8 @@ def serve(
             "log.level": log_level,
         },
     )
+    if os.geteuid() == 0 and not settings.node.allow_root:
+        fail(_AS_ROOT, status=os.EX_CONFIG)
     logs.set_up(level=settings.log.level, as_json=as_json or settings.log.format == "json")
     run(_serve(settings, as_json=as_json, until_stdin_closes=until_stdin_closes))
 

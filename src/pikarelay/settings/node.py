@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pikarelay.settings.values import a_choice, about
+from pikarelay.settings.values import a_choice, a_switch, about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,13 @@ class NodeSettings:
         metadata=about(
             a_choice("all", "api", "worker"),
             "What this node does: api answers callers, worker works with Discord and calls back, all does both.",
+        ),
+    )
+    allow_root: bool = field(
+        default=False,
+        metadata=about(
+            a_switch,
+            "Whether this node may run as root; otherwise it does not start so, for nothing it does takes that.",
         ),
     )
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -85,9 +85,10 @@ class Server:
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
     async def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait until it is gone. It may have ended by itself just now."""
         if not self.ended.done():
-            await self.signal(signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                await self.signal(signal.SIGKILL)
         await asyncio.wait_for(asyncio.shield(self.ended), PATIENCE)
 
 

@@ -15,60 +15,22 @@ from random import Random
 
 import pytest
 import requests
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from chaos import sealed
 from chaos.processes import Zygote
 
-from pikarelay.store.migrations import NEEDED, migrate, schema_state, sqlite_url
+from pikarelay.store.migrations import NEEDED, migrate, sqlite_url
 from tests.acceptance.servers import PATIENCE, Local, Relay, relay
+from tests.postgres import PostgresServer, apart
+from tests.store.test_migrations import on, what_is_there
 
 SECRETS = 300
 KILLS = 200
 #: A rotation that has not come to where it was to die waits by now, for servers to learn of its key, and dies so.
 LIFE_SECONDS = 0.5
 ROOT = Path(__file__).parents[2]
-
-#: Forks a migration for each of its steps, COMMIT's end among them, and kills it there; prints how many there are.
-KILLED = """
-import os, shutil, signal, sys
-from pathlib import Path
-import sqlalchemy as sa
-from sqlalchemy.engine.default import DefaultDialect
-from pikarelay.store.migrations import migrate, sqlite_url
-
-source, folder = Path(sys.argv[1]), Path(sys.argv[2])
-at = count = 0
-
-def reach(*_):
-    global count
-    count += 1
-    if count == at:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-commit = DefaultDialect.do_commit
-
-def around(*given):
-    reach()
-    commit(*given)
-    reach()
-
-sa.event.listen(sa.engine.Engine, "before_cursor_execute", reach)
-DefaultDialect.do_commit = around
-while True:
-    at += 1
-    path = folder / f"{at}.sqlite3"
-    shutil.copyfile(source, path)
-    pid = os.fork()
-    if pid == 0:
-        migrate(sqlite_url(path))
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    if os.waitstatus_to_exitcode(status) == 0:
-        break
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, status
-print(at - 1)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -150,22 +112,16 @@ def check(server: Relay) -> None:
 def test_row_39_migration(tmp_path: Path) -> None:
     """A migration that is killed at any of its steps leaves the schema as it was or as it will be, and begins anew."""
     source = tmp_path / "first.sqlite3"
-    config = Config()
-    config.set_main_option("script_location", "pikarelay.store:migrations")
-    config.set_main_option("path_separator", "os")
     migrate(sqlite_url(source))
     fresh = objects_of(source)
     source.unlink()
-    _at_first_schema(source, config)
-
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(source), str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=6 * PATIENCE,
-    )  # fmt: skip
-    steps = int(done.stdout)
-    found = set()
-    for path in (tmp_path / f"{number}.sqlite3" for number in range(1, steps + 1)):
-        found.add(schema_state(sqlite_url(path)).current)
+    os.close(os.open(source, os.O_CREAT | os.O_RDWR, 0o600))
+    engine = sa.create_engine(sqlite_url(source))
+    with engine.begin() as connection:
+        at_first_schema(connection)
+    engine.dispose()
+    found = killed_migrations(str(source), str(tmp_path))
+    for path in (tmp_path / f"{number}.sqlite3" for number in range(1, len(found) + 1)):
         migrate(sqlite_url(path))
 
         assert fresh == objects_of(path)
@@ -173,21 +129,41 @@ def test_row_39_migration(tmp_path: Path) -> None:
             assert [("ok",)] == raw.execute("PRAGMA integrity_check").fetchall()
             assert [("100",)] == raw.execute("SELECT channel FROM channels").fetchall()
 
-    assert steps > 5
-    assert found == {"0001", NEEDED}
+    assert len(found) > 5
+    assert {"0001", NEEDED} == set(found)
 
 
-def _at_first_schema(path: Path, config: Config) -> None:
+@pytest.mark.timeout(240)
+def test_row_39_migration_on_postgresql(postgres: PostgresServer) -> None:
+    """As on SQLite; it stays as it was until COMMIT, and then is as it will be."""
+    url = postgres.new_database(is_migrated=False)
+    apart(on(url, at_first_schema))
+    found = killed_migrations(url)
+    migrate(url)
+
+    assert len(found) > 5
+    assert ["0001"] * (len(found) - 1) + [NEEDED] == found
+    assert apart(on(postgres.new_database(), what_is_there)) == apart(on(url, what_is_there))
+    assert [("100",)] == postgres.read(url, "SELECT channel FROM channels")
+
+
+def killed_migrations(*target: str) -> list[str]:
+    """Kill a migration at each of its steps; return the schema that each left."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.hostile.killed_migration", *target],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=6 * PATIENCE,
+    )  # fmt: skip
+    return done.stdout.split()
+
+
+def at_first_schema(connection: sa.Connection) -> None:
     """Make a database as the first version made it, with something in it."""
-    import sqlalchemy as sa
-
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = sa.create_engine(sqlite_url(path))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(sa.text("INSERT INTO channels VALUES ('100')"))
-    engine.dispose()
+    config = Config()
+    config.set_main_option("script_location", "pikarelay.store:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+    connection.execute(sa.text("INSERT INTO channels VALUES ('100')"))
 
 
 def objects_of(path: Path) -> set[str]:

@@ -4,12 +4,17 @@ Build the container image with podman, docker or buildah, and try it as docs/ope
 More words go to the build.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+
+import sbom
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGE = "pikarelay"
@@ -83,12 +88,22 @@ def try_it(program: str) -> None:
             sys.exit("There is a shell in the image.")
         if not its.can("/usr/bin/python3.11", "-c", _LOOK_AROUND):
             sys.exit("It runs as somebody else, or can write outside of its volume.")
+        compare(json.loads(its.do("exec", its.name, "/usr/bin/python3.11", "-c", sbom.INSTALLED, "/app")))
         its.end()
         its.do("start", its.name)
         its.wait_until_ready()
         its.end()
     finally:
         its.remove()
+
+
+def compare(installed: Mapping[str, str]) -> None:
+    """See that the bill of materials lists what the image has, and nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        bill = Path(folder) / "bill.json"
+        sbom.write(bill)
+        if found := list(sbom.differences(bill, installed)):
+            sys.exit("The bill of materials is not of this image:\n" + "\n".join(found))
 
 
 def main() -> None:

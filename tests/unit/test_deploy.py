@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,26 @@ def test_container_has_no_way_in() -> None:
     ]
     assert copied
     assert [] == [source for source in copied if not (ROOT / source).exists()]
+
+
+def test_bill_is_of_what_is_installed(tmp_path: Path) -> None:
+    """What an environment has is compared with the bill: another version, one too many and one that is missing are told."""
+    sbom, bill = load_tool("sbom"), tmp_path / "bill.json"
+    sbom.write(bill)
+    told = subprocess.run(
+        [sys.executable, "-c", sbom.INSTALLED, *sys.path], check=True, capture_output=True, text=True
+    ).stdout
+    here = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in json.loads(told).items()}
+    server = {name: here[name] for name in pins(REQUIREMENTS / "run.txt")}
+    odd = {**server, "aiohttp": "0.1", "Left_Pad": "1.0"}
+    del odd["uvicorn"]
+
+    assert [] == list(sbom.differences(bill, server))
+    assert [
+        f"aiohttp: {server['aiohttp']} listed, 0.1 installed",
+        "left-pad: none listed, 1.0 installed",
+        f"uvicorn: {server['uvicorn']} listed, none installed",
+    ] == list(sbom.differences(bill, odd))
 
 
 def test_bill_of_materials(tmp_path: Path) -> None:

@@ -56,8 +56,9 @@ system: dev ## install the Debian packages that tests need (chromium, PHP, strac
 javascript: dev ## install the JavaScript packages that tests run
 	@$(BIN)/python tools/javascript.py
 
+serve: export PIKARELAY_NODE_ALLOW_ROOT ?= true
 serve: run ## run pikarelay (ARGS="--port 8080 ...")
-	@PIKARELAY_NODE_ALLOW_ROOT=$${PIKARELAY_NODE_ALLOW_ROOT-true} $(BIN)/pikarelay serve $(ARGS)
+	@$(BIN)/pikarelay serve $(ARGS)
 
 localdiscord: run ## run a Discord for this machine alone (ARGS="--port 8190 ...")
 	@$(BIN)/localdiscord serve $(ARGS)

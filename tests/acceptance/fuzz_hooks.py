@@ -71,8 +71,10 @@ def before_call(context: object, case: Any, kwargs: object) -> None:
 
 
 def _replace(values: Any, name: str, valid: re.Pattern[str], by: str, *, every: int = 1) -> None:
-    """Replace a valid value, or one of so many, and keep its length if it is the longer one."""
+    """Replace a valid value, or one of so many, and keep its length if it is the longer one. A number is sent as a text."""
     value = values.get(name) if values else None
+    if isinstance(value, int | float):
+        value = str(value)
     if isinstance(value, str) and valid.fullmatch(value) and len(value) % every == 0:
         values[name] = by.ljust(len(value), "x") if name == "replyUrl" else by
 

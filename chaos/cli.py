@@ -19,7 +19,7 @@ from chaos.processes import ROOT
 from chaos.stage import copied_sources
 
 ROWS = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10", "C11", "C12", "C13", "C14", "C15")
-#: Those of a quick run unless rows are named. The others have to show first that they hold.
+#: Those of a quick run unless rows are named. The others take longer than one should wait for before a landing.
 QUICK_ROWS = tuple(row for row in ROWS if row not in {"C4", "C6", "C12", "C13", "C15"})
 
 

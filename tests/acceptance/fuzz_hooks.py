@@ -52,6 +52,7 @@ def before_call(context: object, case: Any, kwargs: object) -> None:
     if isinstance(case.body, dict):
         if case.media_type == "multipart/form-data":
             case.body = _with_real_names(case.body)
+        case.body.update(_token_as_text(case))
         for name, limit in _LIMITS.items():
             case.body.update(_within(case.body, name, limit))
         _replace(case.body, "jobid", _JOB_ID, WORLD["jobid"], every=2)
@@ -71,10 +72,8 @@ def before_call(context: object, case: Any, kwargs: object) -> None:
 
 
 def _replace(values: Any, name: str, valid: re.Pattern[str], by: str, *, every: int = 1) -> None:
-    """Replace a valid value, or one of so many, and keep its length if it is the longer one. A number is sent as a text."""
+    """Replace a valid value, or one of so many, and keep its length if it is the longer one."""
     value = values.get(name) if values else None
-    if isinstance(value, int | float):
-        value = str(value)
     if isinstance(value, str) and valid.fullmatch(value) and len(value) % every == 0:
         values[name] = by.ljust(len(value), "x") if name == "replyUrl" else by
 
@@ -89,6 +88,15 @@ def _within(body: dict[str, Any], name: str, limit: int) -> dict[str, str]:
     ):
         return {}
     return {name: "".join(character if character <= "\uffff" else "\ufffd" for character in text)}
+
+
+def _token_as_text(case: Any) -> dict[str, str]:
+    """Return the token as the text that the server takes it for: a form has no other values, and a number in JSON is one as well."""
+    value = case.body.get("discord", "")
+    is_text = isinstance(value, str | bytes)
+    if is_text or not (case.media_type == "multipart/form-data" or isinstance(value, int | float)):
+        return {}
+    return {"discord": json.dumps(value)}
 
 
 def _with_real_names(body: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ cannot be reached, all is `Unavailable`, at once and not after a queue of tries:
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar, cast
@@ -39,6 +40,8 @@ T = TypeVar("T")
 TRIES: Final = 4
 #: After so many seconds no other try begins.
 RETRY_SECONDS: Final = 3.0
+#: Between two tries, the least and the most.
+_PAUSE_SECONDS: Final = (0.02, 0.1)
 #: How long a connection may take to be made, and how long a transaction waits for one of the pool, in seconds.
 CONNECT_SECONDS: Final = 5.0
 #: A statement is a look-up by an index. One that takes so many seconds has a dead network under it.
@@ -303,6 +306,9 @@ async def _tried(run: Callable[[], Coroutine[Any, Any, T]]) -> T:
             _log.warning("store.not_written", reason=_words(trouble.__cause__), tries_left=tries_left)
             if not tries_left or now() > give_up:
                 raise Unavailable from trouble.__cause__
+        # Whoever it gave way to goes on first: at once it could be in that one's way again. By chance, so that two do not go
+        # on in step.
+        await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 -- no secret
     raise AssertionError
 
 

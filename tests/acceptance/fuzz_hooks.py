@@ -51,7 +51,7 @@ def before_call(context: object, case: Any, kwargs: object) -> None:
     _replace(case.headers, "Idempotency-Key", _KEY, f"fuzz {next(_serial)}")
     if isinstance(case.body, dict):
         if case.media_type == "multipart/form-data":
-            case.body = _with_real_names(case.body)
+            case.body = _with_pictures(case, _with_real_names(case.body))
         case.body.update(_token_as_text(case))
         for name, limit in _LIMITS.items():
             case.body.update(_within(case.body, name, limit))
@@ -88,6 +88,17 @@ def _within(body: dict[str, Any], name: str, limit: int) -> dict[str, str]:
     ):
         return {}
     return {name: "".join(character if character <= "\uffff" else "\ufffd" for character in text)}
+
+
+def _with_pictures(case: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the form with pictures for files: of any bytes a schema cannot say that they are none."""
+    schema = DOCUMENT["paths"][case.operation.path][case.operation.method.lower()]["requestBody"]
+    fields = schema["content"]["multipart/form-data"]["schema"]["properties"]
+    files = {name for name, its in fields.items() if its.get("format") == "binary"}
+    return {
+        name: _PNG if name in files and isinstance(value, str | bytes) else value
+        for name, value in body.items()
+    }
 
 
 def _token_as_text(case: Any) -> dict[str, str]:

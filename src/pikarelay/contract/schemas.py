@@ -268,8 +268,9 @@ _COMMON: Mapping[str, Schema] = {
     ),
     "channel": _text("Discord channel id.", pattern=r"^(\d{17,20})?$"),
     "maxJobs": {
-        # A form's field is a text, and no text is refused here.
+        # A form's field is a text, and no text is refused here but one that is none anywhere.
         "type": ["integer", "string"],
+        "pattern": _TEXT,
         "description": "How many jobs may execute on the channel, this one included. What is no number, or below 1,"
         " counts as not given.",
         "default": "",

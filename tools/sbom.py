@@ -5,11 +5,12 @@ The same requirements make the same file, byte for byte.
 """
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Run by a Python, with the folder as its argument: says in JSON what is installed there.
@@ -36,15 +37,13 @@ def write(path: Path) -> None:
 
 def differences(path: Path, installed: Mapping[str, str]) -> Iterator[str]:
     """Say in which packages, by name and version, the bill at `path` and what is installed differ."""
-    listed = {_normal(its["name"]): its["version"] for its in json.loads(path.read_text())["components"]}
-    found = {_normal(name): version for name, version in installed.items()}
+    listed = {
+        canonicalize_name(its["name"]): its["version"] for its in json.loads(path.read_text())["components"]
+    }
+    found = {canonicalize_name(name): version for name, version in installed.items()}
     for name in sorted({*listed, *found}):
         if listed.get(name) != found.get(name):
             yield f"{name}: {listed.get(name, 'none')} listed, {found.get(name, 'none')} installed"
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 from pikarelay.settings import DECLARED
 from tests.unit.test_project import REQUIREMENTS, load_tool, pins
@@ -168,7 +169,7 @@ def test_bill_is_of_what_is_installed(bill: Path) -> None:
     told = subprocess.run(
         [sys.executable, "-c", sbom.INSTALLED, *sys.path], check=True, capture_output=True, text=True
     ).stdout
-    here = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in json.loads(told).items()}
+    here = {canonicalize_name(name): version for name, version in json.loads(told).items()}
     server = {name: here[name] for name in pins(REQUIREMENTS / "run.txt")}
     odd = {**server, "aiohttp": "0.1", "Left_Pad": "1.0"}
     del odd["uvicorn"]

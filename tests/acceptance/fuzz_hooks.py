@@ -92,13 +92,18 @@ def _within(body: dict[str, Any], name: str, limit: int) -> dict[str, str]:
 
 def _with_pictures(case: Any, body: dict[str, Any]) -> dict[str, Any]:
     """Return the form with pictures for files: of any bytes a schema cannot say that they are none."""
-    schema = DOCUMENT["paths"][case.operation.path][case.operation.method.lower()]["requestBody"]
-    fields = schema["content"]["multipart/form-data"]["schema"]["properties"]
+    fields = _schemas_of(case)[case.media_type]["properties"]
     files = {name for name, its in fields.items() if its.get("format") == "binary"}
     return {
         name: _PNG if name in files and isinstance(value, str | bytes) else value
         for name, value in body.items()
     }
+
+
+def _schemas_of(case: Any) -> dict[str, Any]:
+    """Return what the document says of the request's body, by media type."""
+    told = DOCUMENT["paths"][case.operation.path][case.operation.method.lower()].get("requestBody")
+    return {} if told is None else {media: its["schema"] for media, its in told["content"].items()}
 
 
 def _token_as_text(case: Any) -> dict[str, str]:
@@ -125,10 +130,9 @@ def invalid_is_refused(context: object, response: Any, case: Any) -> None:
     Judged where a text is a text: in a multipart form everything becomes one, and JSON's numbers and booleans are taken
     for one, as null is for no value.
     """
-    told = DOCUMENT["paths"][case.operation.path][case.operation.method.lower()].get("requestBody")
-    if told is None or case.media_type not in told["content"] or not isinstance(case.body, dict):
+    schema = _schemas_of(case).get(case.media_type)
+    if schema is None or not isinstance(case.body, dict):
         return
-    schema = told["content"][case.media_type]["schema"]
     texts = {name: "file" if isinstance(value, bytes) else value for name, value in case.body.items()}
     known = [value for name, value in texts.items() if name in schema["properties"]]
     if response.status_code >= 400 or not all(isinstance(value, str) for value in known):

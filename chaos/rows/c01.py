@@ -23,8 +23,10 @@ _AT_ONCE = 3
 _BOT_SECONDS = 0.3
 #: A server that has not come to its step after this long has fewer of that name this time.
 _LAST_STEP_SECONDS = 8.0
+#: All upkeep has begun this long after a server's start; the first look at how accounts fare comes a second after it.
+_UPKEEP_SECONDS = 20.0
 #: Steps of the upkeep that begins with a server and goes on beside everything, as every deletion does. Whether another
-#: scenario sees them is a matter of moments; the restart, whose steps begin with the server, has them all.
+#: scenario sees them is a matter of moments; the restart, whose steps begin with the server, waits for them all.
 _UPKEEP = frozenset(
     f"before {step}"
     for step in (
@@ -116,8 +118,10 @@ async def _count(world: World, scene: Scene, name: str, scenario: Scenario) -> l
     async with world.stage(scene.seed, f"{name.replace(' ', '-')}-dry", plan=scene.plan) as stage:
         await _perform(stage, scenario, at=None)
         await stage.until(lambda: all(job in stage.receiver.delivered for job in stage.clients.jobs))
-        # The last step is the note that the callback was taken; it follows the receiver's answer.
         points = stage.folder / "points"
+        if scenario.is_restart:
+            await stage.until(lambda: set(_read(points)) >= _UPKEEP, seconds=_UPKEEP_SECONDS)
+        # The last step is the note that the callback was taken; it follows the receiver's answer.
         count = -1
         while count != (count := len(_read(points))):  # noqa: ASYNC110  # another process writes the file
             await asyncio.sleep(0.4)

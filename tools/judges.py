@@ -3,8 +3,8 @@ Make the environments of the judges: third-party Discord libraries that drive th
 
 `python tools/judges.py` turns each `requirements/judges/<name>.txt` into `.venvs/<name>`. Two of the libraries
 install a package of the same name, `discord`, so each gets an environment of its own. Nothing but the standard
-library is used, so any Python of the right version can run this. An environment is left alone while its stamp
-matches; the stamp is written last, so an interrupted installation is made again.
+library and pip is used, so any Python of the right version that has pip can run this. An environment is left alone
+while its stamp matches; the stamp is written last, so an interrupted installation is made again.
 """
 
 import hashlib
@@ -39,11 +39,12 @@ def is_current(environment: Path, requirements: Path) -> bool:
 def make(environment: Path, requirements: Path) -> None:
     """Make `environment` from nothing, with every file checked against the hashes of `requirements`."""
     shutil.rmtree(environment, ignore_errors=True)
-    venv.EnvBuilder(with_pip=True, symlinks=True).create(environment)
+    # This environment's pip does it; one of its own would take longer to install than the libraries.
+    venv.EnvBuilder(symlinks=True).create(environment)
     run = subprocess.run(
         [
-            environment / "bin" / "python",
-            *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
+            *(sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "install"),
+            *("--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"),
             *("--require-hashes", "--no-deps", "--requirement", requirements),
         ],
         capture_output=True,

@@ -16,7 +16,6 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -25,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from pikarelay.store.migrations import (
     NEEDED,
     SchemaOutdated,
+    alembic_config,
     check_schema,
     migrate,
     schema_state,
@@ -79,11 +79,7 @@ def test_state(tmp_path: Path) -> None:
 
 def test_needed_is_the_last() -> None:
     """What the code needs is the last of the scripts."""
-    config = Config()
-    config.set_main_option("script_location", "pikarelay.store:migrations")
-    config.set_main_option("path_separator", "os")
-
-    assert ScriptDirectory.from_config(config).get_current_head() == NEEDED
+    assert ScriptDirectory.from_config(alembic_config()).get_current_head() == NEEDED
 
 
 def test_again(tmp_path: Path) -> None:
@@ -137,14 +133,13 @@ def test_tokens_keep_what_they_were_good_for(tmp_path: Path) -> None:
 def migrate_to(url: str, revision: str) -> None:
     engine = sa.create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
-        _upgrade(connection, revision)
+        upgrade(connection, revision)
     engine.dispose()
 
 
-def _upgrade(connection: sa.Connection, revision: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", "pikarelay.store:migrations")
-    config.set_main_option("path_separator", "os")
+def upgrade(connection: sa.Connection, revision: str) -> None:
+    """Bring a database to one of the schemas that it has had."""
+    config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
 
@@ -204,7 +199,7 @@ class TestPostgres:
     def test_nobody_waits_behind_it(self, postgres: PostgresServer) -> None:
         """A migration that has to wait for a table lets everybody else at it meanwhile, and is done when its turn comes."""
         url = postgres.new_database(is_migrated=False)
-        apart(on(url, lambda connection: _upgrade(connection, "0004")))
+        apart(on(url, lambda connection: upgrade(connection, "0004")))
         reading = "SELECT count(*) FROM api_tokens"
         with ThreadPoolExecutor(1) as pool:
             migrating = apart(_while_reading(url, reading, lambda: pool.submit(migrate, url)))

@@ -102,7 +102,7 @@ def migrate(url: str) -> None:
     if path is not None and not path.exists():
         _make_file(path)
     if not check_can_migrate(url).is_usable:
-        _upgrade(url, _config())
+        _upgrade(url, alembic_config())
 
 
 def _make_file(path: Path) -> None:
@@ -113,7 +113,7 @@ def _make_file(path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with made_aside(path) as aside:
-        _upgrade(sqlite_url(aside), _config())
+        _upgrade(sqlite_url(aside), alembic_config())
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(aside)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -152,7 +152,7 @@ def can_serve_meanwhile(state: SchemaState) -> bool:
     """Say whether servers on the schema that the database has now can go on, and be started, after `migrate`."""
     from alembic.script import ScriptDirectory
 
-    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
     return state.current is not None and max(s.module.oldest_code for s in scripts) <= state.current
 
 
@@ -258,7 +258,8 @@ def _current(connection: sa.Connection) -> str | None:
     return found
 
 
-def _config() -> "Config":
+def alembic_config() -> "Config":
+    """Return what Alembic must know to find the scripts; a connection goes into its `attributes`."""
     from alembic.config import Config
 
     config = Config()

@@ -12,6 +12,8 @@ from tests.acceptance.servers import PATIENCE, Local, Relay, relay
 
 MIB = 1024 * 1024
 ROOM = 24 * MIB
+#: What the bot takes for a job that ends while there is no room: longer than it takes to fill the disk.
+BOT_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -55,12 +57,22 @@ def readiness(server: Relay, code: int) -> dict[str, str]:
     return checks
 
 
-def test_row_36_disk_full(server: Relay, seat: tuple[str, str]) -> None:
+def is_posted(local: Local, user_id: str) -> bool:
+    """Say whether the bot has posted a video for the user."""
+    return any(entry["event"] == "result" and entry["user_id"] == user_id for entry in local.ledger())
+
+
+def test_row_36_disk_full(server: Relay, local: Local, seat: tuple[str, str]) -> None:
     """New work is 503 within two seconds and readiness off; reads go on; with room again all is as before, and jobs that were under way end."""
     job = server.created("while there was room", *seat)
     readiness(server, 200)
     fields = {"prompt": "x", "discord": seat[0], "channel": seat[1]}
-    under_way = [server.submitted("create", fields)["jobid"]]
+    patient = local.post("/users", {"username": "patient"})
+    local.configure_pika(durations=[BOT_SECONDS])
+    long_job = server.submitted(
+        "create", {**fields, "discord": patient["token"], "channel": patient["dm_channels"]["Pika"]}
+    )["jobid"]
+    under_way = [long_job, server.submitted("create", fields)["jobid"]]
     filler = fill(server)
     codes, seconds = [], 0.0
     # The database's log has room in its file for a while; then it has not.
@@ -81,6 +93,14 @@ def test_row_36_disk_full(server: Relay, seat: tuple[str, str]) -> None:
     assert "completed" == server.job(job["jobid"])["status"]
     assert 200 == server.get("/healthz").status_code
     assert {"error": "Service Unavailable", "code": 503} == server.post("create", fields).json()
+
+    deadline = time.monotonic() + PATIENCE
+    while not is_posted(local, patient["id"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # Its video was told of, and there was no room to note it.
+    assert "takes no write" == readiness(server, 503)["database"]
+    assert server.job(long_job)["status"] in {"started", "progress"}
 
     filler.unlink()
     readiness(server, 200)

@@ -37,7 +37,7 @@ def watch(path: str, noted_seconds: float = _NOTED_SECONDS) -> None:
 
     `{"at": nanoseconds, "late", "ran", "waited", "others_waited", "stolen": seconds, "faults": how many}`
     """
-    from pikarelay.bootstrap import Server
+    from pikarelay.bootstrap.server import Server
 
     run = Server.run
 

@@ -208,9 +208,9 @@ def _breaker_drops() -> None:
 
 def _first_address_only() -> None:
     """Of a name's addresses the first is judged, and the others are not looked at."""
-    from pikarelay.callbacks.guard import GuardedResolver
+    from pikarelay.callbacks.guard import GuardedLookup
 
-    resolve = GuardedResolver.resolve
+    addresses = GuardedLookup.addresses
 
     async def careless(self: Any, *what: Any, **more: Any) -> Any:
         careful = copy.copy(self)
@@ -219,9 +219,9 @@ def _first_address_only() -> None:
             return (await self._lookup(name, family))[:1]
 
         careful._lookup = first
-        return await resolve(careful, *what, **more)
+        return await addresses(careful, *what, **more)
 
-    setattr(GuardedResolver, "resolve", careless)
+    setattr(GuardedLookup, "addresses", careless)
 
 
 def _keys_never_learned() -> None:

@@ -18,7 +18,7 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-import pikarelay.bootstrap
+import pikarelay.bootstrap.composition
 import pikarelay.cli.keys
 import pikarelay.cli.serve  # noqa: F401  # imported here so that no child has to
 from chaos import child

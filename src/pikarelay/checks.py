@@ -12,8 +12,8 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from pikarelay.bootstrap import discord_session
 from pikarelay.bootstrap.mirror import open_mirror
+from pikarelay.bootstrap.node import discord_session
 from pikarelay.bootstrap.stores import database_url, open_store
 from pikarelay.errors import Unavailable
 from pikarelay.jobs.job import Account

@@ -10,21 +10,22 @@ HTTP/1.1, and inflate nothing. They differ in what they may reach:
   It keeps connections alive.
 """
 
+import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.answer import BoundedAnswer
-from pikarelay.callbacks.guard import GuardedResolver, GuardedSockets
+from pikarelay.callbacks.guard import LOOKUP_SECONDS, GuardedLookup, GuardedSockets
 from pikarelay.callbacks.names import Lookup
 
 CONNECT_SECONDS = 5.0
-DNS_SECONDS = 5.0
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -66,13 +67,38 @@ class Origin:
         return url.host == self.host
 
 
+class _Resolver(AbstractResolver):
+    """A guarded lookup as aiohttp asks for it."""
+
+    def __init__(self, lookup: GuardedLookup) -> None:
+        self._lookup = lookup
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=found.address,
+                port=port,
+                family=found.family,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for found in await self._lookup.addresses(host, port, family)
+        ]
+
+    async def close(self) -> None:
+        """Do nothing: whoever made the lookup closes it."""
+
+
 def open_callback_session(
     policy: AddressPolicy,
     lookup: Lookup,
     *,
     user_agent: str,
     connect_seconds: float = CONNECT_SECONDS,
-    dns_seconds: float = DNS_SECONDS,
+    dns_seconds: float = LOOKUP_SECONDS,
     tls: ssl.SSLContext | None = None,
 ) -> aiohttp.ClientSession:
     """
@@ -83,7 +109,7 @@ def open_callback_session(
     """
     connector = aiohttp.TCPConnector(
         ssl=_verifying(tls),
-        resolver=GuardedResolver(policy, lookup, timeout_seconds=dns_seconds),
+        resolver=_Resolver(GuardedLookup(policy, lookup, timeout_seconds=dns_seconds)),
         socket_factory=GuardedSockets(policy),
         use_dns_cache=False,
         force_close=True,

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from pikarelay.api.app import Api
-from pikarelay.api.files import PATH, Files
+from pikarelay.api.files import Files
 from pikarelay.api.routing import RouteTable
+from pikarelay.contract.bodies import FILES_PATH
 from pikarelay.errors import RouteNotFound, Unavailable
 from pikarelay.services.find_file import FileElsewhere, FileHere
 
@@ -58,7 +59,7 @@ async def ask(finder: Finder, method: str = "GET", **headers: str) -> tuple[int,
     scope = {
         "type": "http",
         "method": method,
-        "path": f"{PATH}/a.mp4",
+        "path": f"{FILES_PATH}/a.mp4",
         "query_string": b"",
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
     }

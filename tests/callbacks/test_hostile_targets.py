@@ -23,7 +23,7 @@ import pytest
 from chaos.certificates import certificate
 
 from pikarelay.callbacks.addresses import AddressPolicy, parse_exceptions
-from pikarelay.callbacks.guard import GuardedResolver
+from pikarelay.callbacks.guard import GuardedLookup
 from pikarelay.callbacks.names import Lookup, NameServers
 from pikarelay.callbacks.retry_after import LONGEST, parse_retry_after
 from pikarelay.callbacks.sender import KEPT_LIMIT, HttpCallbackSender
@@ -227,7 +227,7 @@ async def test_closed_ports_look_like_open_ones(open_receiver: Any) -> None:
 
 async def test_refusal_is_told_alike(names: NameServers) -> None:
     """What is told of a closed target names neither its address nor its port."""
-    guard = GuardedResolver(AddressPolicy(), names, timeout_seconds=5)
+    guard = GuardedLookup(AddressPolicy(), names, timeout_seconds=5)
     told = {
         await guard.refusal(url) for url in ("http://127.0.0.1:1234", "http://10.0.0.1", "https://[::1]:443")
     }

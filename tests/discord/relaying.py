@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 
 from localdiscord.server import LocalDiscord
-from pikarelay.bootstrap import Offices, open_server
+from pikarelay.bootstrap.composition import open_server
+from pikarelay.bootstrap.offices import Offices
 from pikarelay.jobs.job import Job
 from pikarelay.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from pikarelay.api.files import PATH as FILES
+from pikarelay.contract.bodies import FILES_PATH as FILES
 from tests.acceptance.servers import PATIENCE, Relay
 from tests.hostile.canaries import MARK
 from tests.hostile.raw import BOUNDARY, ask, file, form

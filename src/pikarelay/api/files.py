@@ -9,10 +9,9 @@ from starlette.responses import FileResponse
 
 from pikarelay.api.exchange import Exchange, Reply
 from pikarelay.api.routing import Route
+from pikarelay.contract.bodies import FILES_PATH
 from pikarelay.jobs.media import is_shown
 from pikarelay.services.find_file import FileElsewhere, FileFinder
-
-PATH = "/v1/pikarelay/files"
 
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _SANDBOX = b"default-src 'none'; media-src 'self'; img-src 'self'; style-src 'unsafe-inline'; sandbox"
@@ -34,7 +33,7 @@ class Files:
     def table(self) -> list[Route]:
         """Return what is served."""
         return [
-            Route(method=method, path=f"{PATH}/{{name}}", handler=self.file, is_secret=True)
+            Route(method=method, path=f"{FILES_PATH}/{{name}}", handler=self.file, is_secret=True)
             for method in ("GET", "HEAD")
         ]
 

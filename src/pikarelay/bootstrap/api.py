@@ -15,8 +15,8 @@ from pikarelay.api.operations import PikaOperations
 from pikarelay.api.pages import pages
 from pikarelay.api.routing import RouteTable
 from pikarelay.api.server import HttpServer
-from pikarelay.bootstrap.mirror import files_at
 from pikarelay.bootstrap.node import Node
+from pikarelay.bootstrap.offices import files_at
 from pikarelay.bootstrap.workers import Works
 from pikarelay.contract.openapi import openapi_document
 from pikarelay.services.answer_once import AnswerOnce

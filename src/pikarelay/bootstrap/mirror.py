@@ -6,22 +6,15 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from pikarelay.api.files import PATH
 from pikarelay.discord.client.transport import USER_AGENT
 from pikarelay.jobs.secret import Secret
 from pikarelay.mirror.folder import FolderMirror
 from pikarelay.outbound import open_origin_session
-from pikarelay.settings import DiscordSettings, Settings
+from pikarelay.settings import DiscordSettings
 from pikarelay.settings.mirror import Bucket, MirrorSettings
 
 if TYPE_CHECKING:
     from pikarelay.mirror.bucket import BucketMirror, BucketPlace
-
-
-def files_at(settings: Settings) -> str | None:
-    """Return what links to copies begin with. None without a mirror."""
-    mirror = settings.mirror
-    return None if mirror.target is None or mirror.public_url is None else f"{mirror.public_url}{PATH}/"
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """What every node has, whatever its role: the store, and the ways out."""
 
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -9,34 +8,24 @@ import aiohttp
 import msgspec
 
 from pikarelay import __version__
-from pikarelay.bootstrap.mirror import files_at, open_mirror
+from pikarelay.bootstrap.mirror import open_mirror
+from pikarelay.bootstrap.offices import Offices, files_at, target_guard
 from pikarelay.bootstrap.server import Worker
 from pikarelay.bootstrap.shares import Shares
 from pikarelay.bootstrap.stores import is_shared, open_server_store, open_uploads
-from pikarelay.callbacks.addresses import AddressPolicy
-from pikarelay.callbacks.guard import GuardedResolver
-from pikarelay.callbacks.names import Lookup, NameServers
+from pikarelay.callbacks.names import NameServers
 from pikarelay.discord.client.accounts import DiscordAccounts
 from pikarelay.discord.client.gateway import OnSighting
-from pikarelay.outbound import DNS_SECONDS, open_origin_session
-from pikarelay.services.account_health import HealthOffice
+from pikarelay.outbound import open_origin_session
 from pikarelay.services.answers import Answers
 from pikarelay.services.answers_elsewhere import OverlappingAnswers
 from pikarelay.services.board import Board
-from pikarelay.services.configure_account import AccountOffice
-from pikarelay.services.configure_caller import CallerOffice
-from pikarelay.services.issue_token import TokenOffice
-from pikarelay.services.keep_orphans import OrphanKeeper
-from pikarelay.services.manage_callbacks import CallbackOffice
-from pikarelay.services.manage_copies import CopyOffice
 from pikarelay.services.ownership import Holdings
-from pikarelay.services.ports import AccountsWatcher, Mirror, TargetGuard
+from pikarelay.services.ports import AccountsWatcher, Mirror
 from pikarelay.services.readiness import Readiness
-from pikarelay.services.record_event import EventRecorder
 from pikarelay.services.refresh_links import LinkRefresher
-from pikarelay.services.rotate_keys import KeyRotation
 from pikarelay.services.shared_answers import SharedAnswers
-from pikarelay.settings import CallbackSettings, DiscordSettings, Settings
+from pikarelay.settings import DiscordSettings, Settings
 from pikarelay.store.sql import SqlStore
 from pikarelay.store.uploads import Uploads
 from pikarelay.system import SystemClock, SystemIds, free_bytes
@@ -44,46 +33,6 @@ from pikarelay.workers.hearer import Hearer
 from pikarelay.workers.lookout import Lookout
 
 USER_AGENT = f"pikarelay/{__version__} (+https://github.com/pikarelay/pikarelay)"
-
-
-class Offices(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line works with, beside a server or without one."""
-
-    store: SqlStore
-    tokens: TokenOffice
-    accounts: AccountOffice
-    health: HealthOffice
-    callers: CallerOffice
-    orphans: OrphanKeeper
-    callbacks: CallbackOffice
-    copies: CopyOffice
-    keys: KeyRotation
-
-    @classmethod
-    def of(
-        cls,
-        store: SqlStore,
-        clock: SystemClock,
-        ids: SystemIds,
-        guard: TargetGuard,
-        files_at: str | None,
-        watcher: AccountsWatcher | None = None,
-        board: Board | None = None,
-    ) -> "Offices":
-        """`board` is that of a server in this process, if there is one: it is told what has become due."""
-        board = board or Board()
-        callers = CallerOffice(store, clock, ids, watcher)
-        return cls(
-            store=store,
-            tokens=TokenOffice(store, clock, ids, secrets.token_bytes),
-            accounts=AccountOffice(store, clock, watcher),
-            health=HealthOffice(store, clock),
-            orphans=OrphanKeeper(store, EventRecorder(store, board, clock, ids, files_at)),
-            callers=callers,
-            callbacks=CallbackOffice(store, guard, clock, ids, secrets.token_bytes, board.callback_due.set),
-            copies=CopyOffice(store, clock, board.copy_due.set),
-            keys=KeyRotation(store.keys, clock),
-        )
 
 
 class LateWatcher:
@@ -200,9 +149,3 @@ def discord_session(settings: DiscordSettings) -> aiohttp.ClientSession:
     if settings.is_discord_itself:
         origins += ["wss://*.discord.gg", "https://discord-attachments-uploads-prd.storage.googleapis.com"]
     return open_origin_session(origins, user_agent=USER_AGENT)
-
-
-def target_guard(settings: CallbackSettings, names: Lookup) -> GuardedResolver:
-    """Return what says, before anything is sent, whether a target is closed."""
-    policy = AddressPolicy(exceptions=settings.allow_networks, nat64=settings.nat64)
-    return GuardedResolver(policy, names, timeout_seconds=DNS_SECONDS)

@@ -9,8 +9,9 @@ import aiohttp
 import msgspec
 
 from pikarelay.api.server import HttpServer
-from pikarelay.bootstrap.mirror import cdn_session, files_at
+from pikarelay.bootstrap.mirror import cdn_session
 from pikarelay.bootstrap.node import USER_AGENT, Node
+from pikarelay.bootstrap.offices import files_at
 from pikarelay.bootstrap.server import Worker
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.sender import HttpCallbackSender

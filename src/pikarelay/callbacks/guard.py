@@ -1,28 +1,31 @@
 """
 The address policy, put where every outbound connection has to pass: name resolution and the making of sockets.
 
-The resolver refuses a name as soon as one of its addresses is closed: a mixed answer is an attack, not a choice. The
-socket factory judges the very address that is about to be dialled, whichever way it came there: aiohttp hands literal
-addresses to it without asking any resolver, and a name may resolve differently from one moment to the next.
+A name is refused as soon as one of its addresses is closed: a mixed answer is an attack, not a choice. The socket factory
+judges the very address that is about to be dialled, whichever way it came there: aiohttp hands literal addresses to it
+without asking any resolver, and a name may resolve differently from one moment to the next.
 """
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from pikarelay.callbacks.addresses import AddressPolicy
-from pikarelay.callbacks.names import Lookup
+from pikarelay.callbacks.names import Found, Lookup
 
 AddressInfo = tuple[Any, ...]
 
 #: What a receiver can make the system keep of its answer before anybody reads it; otherwise that is mebibytes. So much at
 #: a time is parsed, too, between two turns of the event loop.
 RECEIVE_BUFFER = 16 * 1024
+
+#: So long a name's addresses are waited for.
+LOOKUP_SECONDS = 5.0
 
 #: A name with more addresses than any receiver has is somebody's idea of making this server knock at all of them.
 MOST_ADDRESSES = 64
@@ -69,21 +72,21 @@ class GuardedSockets:
         return made
 
 
-class GuardedResolver(AbstractResolver):
+class GuardedLookup:
     """
-    Resolves names within a deadline, and refuses a name with any closed address.
+    Looks names up within a deadline, and refuses a name with any closed address.
 
     `lookup` is `names.NameServers`, or stands in for it. Whoever made it closes it.
     """
 
-    def __init__(self, policy: AddressPolicy, lookup: Lookup, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, policy: AddressPolicy, lookup: Lookup, *, timeout_seconds: float = LOOKUP_SECONDS
+    ) -> None:
         self._policy = policy
         self._lookup = lookup
         self._timeout_seconds = timeout_seconds
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    async def addresses(self, host: str, port: int, family: int = socket.AF_UNSPEC) -> Sequence[Found]:
         """Return the name's addresses. Raises `AddressRefused`, or OSError when there is no answer in time."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -96,17 +99,7 @@ class GuardedResolver(AbstractResolver):
             raise OSError(f"{len(answers)} addresses")
         if not all(self._policy.allows(found.address, port) for found in answers):
             raise AddressRefused
-        return [
-            ResolveResult(
-                hostname=host,
-                host=found.address,
-                port=port,
-                family=found.family,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for found in answers
-        ]
+        return answers
 
     async def refusal(self, url: str) -> str | None:
         """Return why a callback to this URL would be blocked, as `services.ports.TargetGuard` says."""
@@ -114,13 +107,10 @@ class GuardedResolver(AbstractResolver):
         if not parts.host or parts.port is None:
             return "target address is not public"
         try:
-            await self.resolve(parts.host, parts.port)
+            await self.addresses(parts.host, parts.port)
         except AddressRefused as refused:
             return str(refused)
         except OSError:
             # Nobody knows the name now; that is no matter of policy.
             return None
         return None
-
-    async def close(self) -> None:
-        """Do nothing; aiohttp asks for it."""

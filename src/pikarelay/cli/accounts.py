@@ -4,7 +4,7 @@ import os
 
 from cyclopts import App
 
-from pikarelay.bootstrap import Offices
+from pikarelay.bootstrap.offices import Offices
 from pikarelay.cli.frame import (
     Where,
     in_offices,

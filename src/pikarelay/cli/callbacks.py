@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from cyclopts import App
 
-from pikarelay.bootstrap import Offices
+from pikarelay.bootstrap.offices import Offices
 from pikarelay.cli.frame import (
     Where,
     in_offices,

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from cyclopts import Parameter
 
 from pikarelay import logs
-from pikarelay.bootstrap import Offices, open_offices
+from pikarelay.bootstrap.offices import Offices, open_offices
 from pikarelay.errors import ApiError
 from pikarelay.jobs.secret import scrub
 from pikarelay.services.configure_caller import CallerBusy, CallerTaken, CallerUnknown

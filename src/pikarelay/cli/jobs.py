@@ -5,7 +5,7 @@ from typing import Any
 
 from cyclopts import App
 
-from pikarelay.bootstrap import Offices
+from pikarelay.bootstrap.offices import Offices
 from pikarelay.cli.frame import (
     Refusal,
     Where,

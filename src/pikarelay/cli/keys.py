@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cyclopts import App
 
-from pikarelay.bootstrap import Offices, stores
+from pikarelay.bootstrap import stores
+from pikarelay.bootstrap.offices import Offices
 from pikarelay.cli.frame import Where, in_offices, load_settings, run, say
 from pikarelay.services.ports import KeyFacts
 from pikarelay.services.rotate_keys import Pass

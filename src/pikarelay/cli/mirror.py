@@ -4,7 +4,7 @@ import json
 
 from cyclopts import App
 
-from pikarelay.bootstrap import Offices
+from pikarelay.bootstrap.offices import Offices
 from pikarelay.cli.frame import Refusal, Where, in_offices, say
 from pikarelay.contract.bodies import iso_time
 from pikarelay.jobs.mirror import CopyRecord

@@ -15,7 +15,7 @@ import structlog
 from cyclopts import Parameter
 
 from pikarelay import __version__, logs
-from pikarelay.bootstrap import open_server
+from pikarelay.bootstrap.composition import open_server
 from pikarelay.bootstrap.server import NOTICE, Server
 from pikarelay.cli.frame import (
     Where,

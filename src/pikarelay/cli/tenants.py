@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from pikarelay.bootstrap import Offices
+from pikarelay.bootstrap.offices import Offices
 from pikarelay.cli.frame import Refusal, Where, in_offices, say
 from pikarelay.cli.tokens import state_of
 from pikarelay.contract.accounts import parse_reply_url

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from pikarelay.bootstrap import Offices
+from pikarelay.bootstrap.offices import Offices
 from pikarelay.cli.frame import Refusal, Where, in_offices, say
 from pikarelay.jobs.api_tokens import EVERY_SCOPE, Scope
 from pikarelay.services.configure_caller import DEFAULT_CALLER

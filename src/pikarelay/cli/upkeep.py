@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from pikarelay.bootstrap import stores
-from pikarelay.checks import examine
 from pikarelay.cli.frame import (
     Where,
     load_settings,
@@ -38,6 +37,9 @@ def move_store(*, where: Where | None = None, source: Path | None = None) -> Non
 
 def check(*, where: Where | None = None) -> None:
     """Say what is wrong with settings, key, database and accounts, and what to do about it."""
+    # Here, for the other commands need none of what it asks Discord with.
+    from pikarelay.checks import examine
+
     settings = load_settings(where)
     findings = asyncio.run(examine(settings))
     for finding in findings:

@@ -14,6 +14,9 @@ from pikarelay.jobs.buttons import offered
 from pikarelay.jobs.job import Attachment, Job, Status, Upload, Verb
 from pikarelay.jobs.secret import scrub
 
+#: Copies of results are served below it.
+FILES_PATH = "/v1/pikarelay/files"
+
 
 class ImageBody(msgspec.Struct, frozen=True):
     """An uploaded file, as the contract shows it."""

@@ -9,6 +9,8 @@ ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help demo test check static unit bench bench-peers bench-scale chaos-quick chaos chaos-sabotage chaos-cluster judges system javascript lock sbom container serve localdiscord lifecycle clean dev run
 MAKEFLAGS += --no-print-directory
+# Tests start Python some thousand times. Modules are compiled once, whatever the surroundings say.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Each line below is one plain command, without shell syntax: make then runs it directly, and a signal that make
 # passes on reaches the command itself.

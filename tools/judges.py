@@ -44,7 +44,7 @@ def make(environment: Path, requirements: Path) -> None:
     run = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "install"),
-            *("--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"),
+            *("--quiet", "--disable-pip-version-check", "--no-input"),
             *("--require-hashes", "--no-deps", "--requirement", requirements),
         ],
         capture_output=True,

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 import aiohttp
 import msgspec
 
-from pikarelay import __version__
 from pikarelay.bootstrap.mirror import open_mirror
 from pikarelay.bootstrap.offices import Offices, files_at, target_guard
 from pikarelay.bootstrap.server import Worker
@@ -16,6 +15,7 @@ from pikarelay.bootstrap.stores import is_shared, open_server_store, open_upload
 from pikarelay.callbacks.names import NameServers
 from pikarelay.discord.client.accounts import DiscordAccounts
 from pikarelay.discord.client.gateway import OnSighting
+from pikarelay.discord.client.transport import USER_AGENT
 from pikarelay.outbound import open_origin_session
 from pikarelay.services.answers import Answers
 from pikarelay.services.answers_elsewhere import OverlappingAnswers
@@ -31,8 +31,6 @@ from pikarelay.store.uploads import Uploads
 from pikarelay.system import SystemClock, SystemIds, free_bytes
 from pikarelay.workers.hearer import Hearer
 from pikarelay.workers.lookout import Lookout
-
-USER_AGENT = f"pikarelay/{__version__} (+https://github.com/pikarelay/pikarelay)"
 
 
 class LateWatcher:

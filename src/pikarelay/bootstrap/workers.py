@@ -10,12 +10,13 @@ import msgspec
 
 from pikarelay.api.server import HttpServer
 from pikarelay.bootstrap.mirror import cdn_session
-from pikarelay.bootstrap.node import USER_AGENT, Node
+from pikarelay.bootstrap.node import Node
 from pikarelay.bootstrap.offices import files_at
 from pikarelay.bootstrap.server import Worker
 from pikarelay.callbacks.addresses import AddressPolicy
 from pikarelay.callbacks.sender import HttpCallbackSender
 from pikarelay.discord.client.cdn import Cdn
+from pikarelay.discord.client.transport import USER_AGENT
 from pikarelay.jobs.deadlines import Deadlines
 from pikarelay.jobs.ownership import session_name_of
 from pikarelay.outbound import open_callback_session

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from pikarelay.store.migrations import NEEDED, migrate, sqlite_url
+from pikarelay.store.migrations import NEEDED, migrate, schema_state, sqlite_url
 from tests.acceptance.servers import PATIENCE
 from tests.postgres import PostgresServer, apart
-from tests.store.test_migrations import on, upgrade, what_is_there
+from tests.store.test_migrations import objects_of, on, upgrade, what_is_there
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +35,7 @@ def test_row_39_migration(tmp_path: Path) -> None:
         migrate(sqlite_url(path))
 
         assert fresh == objects_of(path)
+        assert NEEDED == schema_state(sqlite_url(path)).current
         with closing(sqlite3.connect(path)) as raw:
             assert [("ok",)] == raw.execute("PRAGMA integrity_check").fetchall()
             assert [("100",)] == raw.execute("SELECT channel FROM channels").fetchall()
@@ -70,8 +71,3 @@ def at_first_schema(connection: sa.Connection) -> None:
     """Make a database as the first version made it, with something in it."""
     upgrade(connection, "0001")
     connection.execute(sa.text("INSERT INTO channels VALUES ('100')"))
-
-
-def objects_of(path: Path) -> set[str]:
-    with closing(sqlite3.connect(path)) as raw:
-        return {row[0] for row in raw.execute("SELECT name FROM sqlite_master")}
